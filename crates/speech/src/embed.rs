@@ -1,0 +1,131 @@
+//! Voiceprints: one vector per recording from a speaker model.
+
+use std::path::Path;
+
+use audio::fbank::{self, Fbank};
+use ort::value::TensorRef;
+
+use crate::{Cancel, Error, Runtime, Session, SessionOptions, similarity};
+
+/// Mel bins of the features that every speaker model of this family takes.
+pub const MELS: usize = 80;
+/// Longest stretch that goes through the network at once, samples. Longer recordings are cut into equal windows, so
+/// that memory does not grow with them.
+const WINDOW: usize = 30 * audio::SAMPLE_RATE as usize;
+
+/// A speaker model with input `[N, T, 80]` (Kaldi filter bank, mean-normalised) and output `[N, D]`: CAM++ and the
+/// 3D-Speaker, WeSpeaker and sherpa-onnx exports.
+pub struct SpeakerModel {
+    session: Session,
+    fbank: Fbank,
+    input: String,
+    dimensions: usize,
+}
+
+impl SpeakerModel {
+    /// Opens a speaker model.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the graph does not take `[N, T, 80]` and give `[N, D]`.
+    pub fn open(runtime: &Runtime, path: &Path, options: &SessionOptions) -> Result<Self, Error> {
+        let session = Session::open(runtime, path, options)?;
+        let shape = |outlets: &[ort::session::Outlet]| match outlets {
+            [only, ..] => only.dtype().tensor_shape().map(|s| s.to_vec()).unwrap_or_default(),
+            [] => Vec::new(),
+        };
+        let wrong = |reason: String| Error::Model { path: path.into(), reason };
+        let (given, made) = (shape(session.inputs()), shape(session.outputs()));
+        if session.inputs().len() != 1 || given.len() != 3 || given[2] != MELS as i64 {
+            return Err(wrong(format!("a speaker model takes one input [N, T, {MELS}], this one takes {given:?}")));
+        }
+        let dimensions = match made[..] {
+            [_, d] if d > 0 => d as usize,
+            _ => return Err(wrong(format!("a speaker model gives [N, dimensions], this one gives {made:?}"))),
+        };
+        let input = session.inputs()[0].name().to_string();
+        Ok(SpeakerModel { session, fbank: Fbank::new(), input, dimensions })
+    }
+
+    /// The length of a voiceprint.
+    pub fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// The voiceprint of a recording: samples at 16 kHz in, a vector of [`SpeakerModel::dimensions`] out, not
+    /// normalised.
+    ///
+    /// Up to 30 s go through the network at once, as in the reference. Longer recordings are cut into equal windows
+    /// and the normalised vectors averaged (better than one vector of concatenated audio: 3D-Speaker issue 164), at
+    /// the mean of their norms.
+    ///
+    /// # Errors
+    /// [`Error::TooShort`] below one frame (25 ms), [`Error::Cancelled`], [`Error::Inference`].
+    pub fn embed(&mut self, samples: &[f32], cancel: &Cancel) -> Result<Vec<f32>, Error> {
+        if samples.len() <= WINDOW {
+            return self.window(samples, cancel);
+        }
+        let windows = samples.len().div_ceil(WINDOW);
+        let (mut sum, mut norms) = (vec![0f32; self.dimensions], 0f64);
+        for i in 0..windows {
+            let (from, to) = (i * samples.len() / windows, (i + 1) * samples.len() / windows);
+            let mut v = self.window(&samples[from..to], cancel)?;
+            norms += v.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+            similarity::normalize(&mut v);
+            sum.iter_mut().zip(&v).for_each(|(s, x)| *s += x);
+        }
+        similarity::normalize(&mut sum);
+        let norm = (norms / windows as f64) as f32;
+        sum.iter_mut().for_each(|x| *x *= norm);
+        Ok(sum)
+    }
+
+    fn window(&mut self, samples: &[f32], cancel: &Cancel) -> Result<Vec<f32>, Error> {
+        let frames = fbank::frames(samples.len());
+        if frames == 0 {
+            let got_ms = samples.len() as u64 * 1000 / u64::from(audio::SAMPLE_RATE);
+            return Err(Error::TooShort { got_ms, need_ms: 25 });
+        }
+        cancel.check()?;
+        let features = self.fbank.compute(samples);
+        self.run(&features, 1, frames, cancel).map(|mut all| all.remove(0))
+    }
+
+    /// Voiceprints of windows of equal length, in one run of the network.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if lengths differ; as [`SpeakerModel::embed`] otherwise.
+    pub fn embed_batch(&mut self, windows: &[&[f32]], cancel: &Cancel) -> Result<Vec<Vec<f32>>, Error> {
+        let Some(length) = windows.first().map(|w| w.len()) else { return Ok(Vec::new()) };
+        if windows.iter().any(|w| w.len() != length) {
+            return Err(Error::Invalid("windows of one batch must be equally long".into()));
+        }
+        let mut features = Vec::new();
+        for window in windows {
+            cancel.check()?;
+            features.extend(self.fbank.compute(window));
+        }
+        self.embed_features(&features, windows.len(), cancel)
+    }
+
+    /// Voiceprints of `batch` windows of mean-normalised features, `[batch, frames, 80]` row-major.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the length does not divide; [`Error::Cancelled`]; [`Error::Inference`].
+    pub fn embed_features(&mut self, features: &[f32], batch: usize, cancel: &Cancel) -> Result<Vec<Vec<f32>>, Error> {
+        let frames = features.len() / MELS / batch.max(1);
+        if frames == 0 || features.len() != batch * frames * MELS {
+            return Err(Error::Invalid(format!("{} features are not {batch} windows of {MELS} bins", features.len())));
+        }
+        self.run(features, batch, frames, cancel)
+    }
+
+    fn run(&mut self, features: &[f32], batch: usize, frames: usize, cancel: &Cancel) -> Result<Vec<Vec<f32>>, Error> {
+        let tensor = TensorRef::from_array_view(([batch, frames, MELS], features))?;
+        let outputs = self.session.run(ort::inputs![self.input.as_str() => tensor], cancel)?;
+        let (shape, values) = outputs[0].try_extract_tensor::<f32>()?;
+        if values.len() != batch * self.dimensions || values.iter().any(|x| !x.is_finite()) {
+            return Err(Error::Inference(format!("the model gave {shape:?} values, or some that are not finite")));
+        }
+        Ok(values.chunks_exact(self.dimensions).map(<[f32]>::to_vec).collect())
+    }
+}

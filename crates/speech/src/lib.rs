@@ -1,0 +1,14 @@
+//! Speech models in ONNX Runtime, and what they make of recordings: voiceprints, speech, speakers and words.
+//!
+//! Samples are mono `f32` in [-1, 1] at 16 kHz, times are milliseconds. Nothing here knows of Postgres.
+#![warn(missing_docs)]
+
+mod cancel;
+pub mod embed;
+mod error;
+mod runtime;
+pub mod similarity;
+
+pub use cancel::Cancel;
+pub use error::Error;
+pub use runtime::{Runtime, Session, SessionOptions};

@@ -1,0 +1,1 @@
+//! `ai_audio`: voiceprints, voice search and speech to text in SQL.
