@@ -1,0 +1,103 @@
+# ai_audio: `make` lists what there is to make.
+#
+# PG_CONFIG chooses the Postgres (13 to 18). What is fetched, built or run lies under target/.
+
+PG_CONFIG ?= pg_config
+export PG_CONFIG
+export PATH := $(PATH):$(HOME)/.cargo/bin
+SHELL := /bin/bash -o pipefail
+
+T := target
+CARGO_OUT := $(or $(CARGO_TARGET_DIR),$T)
+VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" ai_audio.control)
+SQL := $T/sql/ai_audio--$(VERSION).sql
+# Not `:=`: the first run on a machine installs Postgres before it comes to these.
+PG_MAJOR = $(shell $(PG_CONFIG) --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
+CARGO = PGRX_PG_CONFIG_PATH="$$(command -v $(PG_CONFIG))" cargo
+CARGO_ARGS = --release --workspace --features pg$(PG_MAJOR)
+PGVECTOR = $T/pgvector-$(PG_MAJOR)
+CLUSTER = scripts/cluster
+
+# Where tests and benchmarks find things; `cargo test` by hand needs the same (see CONTRIBUTING.md).
+export AI_AUDIO_MODELS := $(CURDIR)/$T/models
+export AI_AUDIO_ORT := $(CURDIR)/$T/onnxruntime/libonnxruntime.so
+TEST_ENV = AI_AUDIO_TEST_URL="$$($(CLUSTER) url)" AI_AUDIO_PG_BIN="$$(dirname "$$($(CLUSTER) pg_config)")" \
+	AI_AUDIO_SPEECH_CLIPS="$$($(CLUSTER) directory)/speech"
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-env psql url stop install install-pgvector uninstall bench lint clean packages models library cluster server
+
+help: ## List the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' Makefile | column -t -s '|'
+
+demo: server ## Set everything up and play the voiceprint story on real recordings
+	@scripts/demo tests/sql/voiceprint.sql
+
+test: server ## Set everything up and run every test
+	@$(TEST_ENV) scripts/test $(CARGO_ARGS)
+
+test-env: server ## Print the environment that tests need, for `eval "$(make -s test-env)"`
+	@for setting in $(TEST_ENV) AI_AUDIO_MODELS="$$AI_AUDIO_MODELS" AI_AUDIO_ORT="$$AI_AUDIO_ORT"; do echo "export $$setting"; done
+
+psql: server ## Open psql on the throw-away database
+	@"$$(dirname "$$($(CLUSTER) pg_config)")"/psql "$$($(CLUSTER) url)"
+
+url: server ## Start the throw-away server if needed and print its connection URI (make -s url)
+	@$(CLUSTER) url
+
+stop: ## Stop the throw-away server
+	@$(CLUSTER) stop
+
+install: library ## Install into the Postgres of PG_CONFIG (sudo where needed)
+	@scripts/install $(PG_CONFIG) $(CARGO_OUT)/release/libai_audio.so
+	@[ -e "$$($(PG_CONFIG) --sharedir)/extension/vector.control" ] || $(MAKE) --no-print-directory install-pgvector
+	@echo 'Installed. In the database: CREATE EXTENSION ai_audio CASCADE;'
+
+install-pgvector: packages ## Install pgvector 0.8 into the Postgres of PG_CONFIG
+	@scripts/pgvector $(PGVECTOR) $(PG_CONFIG)
+
+uninstall: ## Take the extension (not pgvector) out of the Postgres of PG_CONFIG
+	@scripts/install --remove $(PG_CONFIG)
+
+bench: server ## Measure (minutes)
+	@$(TEST_ENV) bench/run
+
+lint: packages ## rustfmt, clippy, rustdoc and, where present, shellcheck and ruff; a warning is an error
+	cargo fmt --all --check
+	$(CARGO) clippy $(CARGO_ARGS) --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc $(CARGO_ARGS) --no-deps --document-private-items
+	if command -v shellcheck; then shellcheck -x scripts/* .ci/run; fi
+	if command -v ruff; then ruff check models scripts bench; fi
+
+clean: ## Stop the throw-away server and remove everything under target/ (installed packages stay)
+	@$(CLUSTER) clean
+	rm -rf $T
+
+# --- the steps ---
+
+packages: $T/packages$(subst /,-,$(PG_CONFIG))
+
+$T/packages$(subst /,-,$(PG_CONFIG)): scripts/packages
+	@scripts/packages && mkdir -p $T && touch $@
+
+models: $T/models/.fetched
+
+$T/models/.fetched: models/manifest.toml $(wildcard models/*.py) models/fetch | packages
+	@models/fetch >&2 && touch $@
+
+$(SQL): $(sort $(wildcard sql/[0-9]*.sql)) ai_audio.control
+	@mkdir -p $(@D) && rm -f $(@D)/*.sql && cat $(filter %.sql,$^) > $@
+	@for script in sql/ai_audio--*--*.sql; do [ ! -e "$$script" ] || cp "$$script" $(@D)/; done
+
+library: packages models $(SQL)
+	@$(CARGO) build $(CARGO_ARGS) >&2
+
+# A private copy of Postgres with the extension, pgvector and the speech clips in it.
+cluster: library
+	@$(CLUSTER) prepare
+	@scripts/pgvector $(PGVECTOR) "$$($(CLUSTER) pg_config)"
+	@scripts/install "$$($(CLUSTER) pg_config)" $(CARGO_OUT)/release/libai_audio.so
+	@cp -ru $T/speech "$$($(CLUSTER) directory)/"
+
+server: cluster
+	@$(CLUSTER) start
