@@ -1,0 +1,129 @@
+//! Kaldi filter-bank features, exactly as CAM++ was trained on them.
+//!
+//! 80 mel bins from 20 Hz to 8 kHz, 25 ms Povey window every 10 ms, DC removed, pre-emphasis 0.97, FFT of 512, power spectrum,
+//! natural log floored at the smallest positive `f32` step, no dither, no energy, only whole windows (`snip_edges`); then the mean
+//! over time of each bin is subtracted. Source: Kaldi's `feature-fbank`, as 3D-Speaker's `processor.py` calls it.
+
+use std::f64::consts::PI;
+use std::sync::Arc;
+
+use realfft::num_complex::Complex32;
+use realfft::{RealFftPlanner, RealToComplex};
+
+use crate::SAMPLE_RATE;
+use crate::mel::Filters;
+
+/// Mel bins per frame.
+pub const BINS: usize = 80;
+const WINDOW: usize = 400;
+const SHIFT: usize = 160;
+const FFT: usize = 512;
+const PRE_EMPHASIS: f32 = 0.97;
+const LOW_HZ: f64 = 20.0;
+
+/// Frames that `samples` samples at 16 kHz give: one for each whole 25 ms window, every 10 ms.
+pub fn frames(samples: usize) -> usize {
+    if samples < WINDOW {
+        0
+    } else {
+        1 + (samples - WINDOW) / SHIFT
+    }
+}
+
+/// The feature extractor. It keeps its plan and buffers, so reuse one.
+pub struct Fbank {
+    fft: Arc<dyn RealToComplex<f32>>,
+    window: Vec<f32>,
+    filters: Filters,
+    frame: Vec<f32>,
+    spectrum: Vec<Complex32>,
+    power: Vec<f32>,
+    scratch: Vec<Complex32>,
+}
+
+impl Default for Fbank {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Fbank {
+    /// Plans the FFT and lays out window and filters.
+    pub fn new() -> Self {
+        let fft = RealFftPlanner::new().plan_fft_forward(FFT);
+        let povey =
+            |n: usize| (0.5 - 0.5 * (2.0 * PI * n as f64 / (WINDOW - 1) as f64).cos()).powf(0.85);
+        Fbank {
+            window: (0..WINDOW).map(|n| povey(n) as f32).collect(),
+            filters: kaldi_filters(),
+            frame: fft.make_input_vec(),
+            spectrum: fft.make_output_vec(),
+            power: vec![0.0; FFT / 2 + 1],
+            scratch: fft.make_scratch_vec(),
+            fft,
+        }
+    }
+
+    /// Features of a whole utterance of 16 kHz mono samples in [-1, 1]: [`frames`] x [`BINS`], row-major, each bin's mean over
+    /// time subtracted. Fewer than 400 samples (25 ms) give no frame.
+    pub fn compute(&mut self, samples: &[f32]) -> Vec<f32> {
+        let mut features = vec![0.0; frames(samples.len()) * BINS];
+        for (row, start) in features.chunks_exact_mut(BINS).zip((0..).step_by(SHIFT)) {
+            self.spectrum_of(&samples[start..start + WINDOW]);
+            self.filters.apply(&self.power, row);
+            for value in row {
+                *value = value.max(f32::EPSILON).ln();
+            }
+        }
+        subtract_mean(&mut features);
+        features
+    }
+
+    /// Power spectrum of one window into `self.power`.
+    fn spectrum_of(&mut self, samples: &[f32]) {
+        let mean = samples.iter().sum::<f32>() / WINDOW as f32;
+        let mut previous = samples[0] - mean;
+        for ((out, &sample), &weight) in self.frame.iter_mut().zip(samples).zip(&self.window) {
+            let centred = sample - mean;
+            *out = (centred - PRE_EMPHASIS * previous) * weight;
+            previous = centred;
+        }
+        self.frame[WINDOW..].fill(0.0);
+        // The buffers come from the plan itself, so their sizes always fit.
+        self.fft
+            .process_with_scratch(&mut self.frame, &mut self.spectrum, &mut self.scratch)
+            .expect("plan's own buffers");
+        for (power, bin) in self.power.iter_mut().zip(&self.spectrum) {
+            *power = bin.norm_sqr();
+        }
+    }
+}
+
+/// Kaldi's triangles: equally spaced on its mel scale, straight in mel (not in Hz), unnormalised, without the Nyquist bin.
+fn kaldi_filters() -> Filters {
+    let mel = |hz: f64| 1127.0 * (1.0 + hz / 700.0).ln();
+    let nyquist = f64::from(SAMPLE_RATE) / 2.0;
+    let low = mel(LOW_HZ);
+    let step = (mel(nyquist) - low) / (BINS + 1) as f64;
+    Filters::new(BINS, FFT / 2, |filter, bin| {
+        let at =
+            (mel(bin as f64 * f64::from(SAMPLE_RATE) / FFT as f64) - low) / step - filter as f64;
+        at.min(2.0 - at)
+    })
+}
+
+fn subtract_mean(features: &mut [f32]) {
+    let mut sums = [0.0f64; BINS];
+    for row in features.chunks_exact(BINS) {
+        for (sum, value) in sums.iter_mut().zip(row) {
+            *sum += f64::from(*value);
+        }
+    }
+    let frames = (features.len() / BINS).max(1) as f64;
+    let means = sums.map(|sum| (sum / frames) as f32);
+    for row in features.chunks_exact_mut(BINS) {
+        for (value, mean) in row.iter_mut().zip(&means) {
+            *value -= mean;
+        }
+    }
+}
