@@ -1,0 +1,54 @@
+use std::fs::File;
+use std::io::{self, Seek, Write};
+use std::path::PathBuf;
+
+/// Bodies up to this size stay in memory.
+const IN_MEMORY: usize = 8 * 1024 * 1024;
+
+/// The bytes of a fetched recording.
+#[derive(Debug)]
+pub enum Body {
+    /// A small one.
+    Bytes(Vec<u8>),
+    /// One above 8 MiB, in a temporary file that has no name and vanishes when closed.
+    File(File),
+}
+
+/// Gathers a body, in memory first.
+pub(crate) struct Spool {
+    dir: PathBuf,
+    body: Body,
+}
+
+impl Spool {
+    pub(crate) fn new(dir: Option<PathBuf>) -> Self {
+        Self {
+            dir: dir.unwrap_or_else(std::env::temp_dir),
+            body: Body::Bytes(Vec::new()),
+        }
+    }
+
+    pub(crate) fn write(&mut self, chunk: &[u8]) -> io::Result<()> {
+        match &mut self.body {
+            Body::File(file) => file.write_all(chunk),
+            Body::Bytes(bytes) if bytes.len() + chunk.len() <= IN_MEMORY => {
+                bytes.extend_from_slice(chunk);
+                Ok(())
+            }
+            Body::Bytes(bytes) => {
+                let mut file = tempfile::tempfile_in(&self.dir)?;
+                file.write_all(bytes)?;
+                file.write_all(chunk)?;
+                self.body = Body::File(file);
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn finish(mut self) -> io::Result<Body> {
+        if let Body::File(file) = &mut self.body {
+            file.rewind()?;
+        }
+        Ok(self.body)
+    }
+}
