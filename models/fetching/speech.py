@@ -1,0 +1,2 @@
+def clips(f): return None
+def fetch(a,b): pass
