@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 from .report import Failure
@@ -46,3 +47,12 @@ def cannot_write(error: OSError, path: Path) -> Failure:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Failure(f"no space left for {path}", "Free about 1 GB there, or choose other folders with --out and --target.")
     return Failure(f"cannot write {path}: {error.strerror}", "Make the folder writable, or choose others with --out and --target.")
+
+
+def scratch_folder(target: Path):
+    """A folder beside the results, so that no system's /tmp fills up; gone afterwards."""
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(prefix="fetch-", dir=target)
+    except OSError as error:
+        raise cannot_write(error, target) from error

@@ -3,13 +3,12 @@
 import os
 import re
 import shutil
-import tempfile
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from .files import cannot_write, check, is_right, place, sha256
-from .packages import Packages, environment, machine, run
+from .files import check, is_right, place, sha256
+from .packages import Packages, machine, run
 from .report import Failure, say
 
 HERE = Path(__file__).resolve().parent.parent
@@ -60,44 +59,29 @@ def table(products):
         print(f"{product.name:22} {megabytes:7.1f} MB  {product.entry['licence']:22} {state}")
 
 
-def fetch(products, target: Path, pin=False):
-    """Makes every product that is missing or wrong."""
-    missing = [product for product in products if pin or not product.is_right()]
-    if not missing:
-        return
+def fetch(products, packages: Packages, scratch: Path, pin=False):
+    """Makes each product."""
+    for product in products:
+        make(product, packages, scratch, pin)
+
+
+def members() -> list[dict]:
+    """Every file of a package that something is made from."""
     manifest = tomllib.loads(MANIFEST.read_text())
-    with scratch_folder(target) as scratch:
-        python = environment(target / "venv", HERE / "requirements.txt")
-        packages = Packages(package_table(manifest), Path(scratch), python)
-        for product in missing:
-            make(product, packages, python, Path(scratch), pin)
+    return [member for entry in manifest["model"] + manifest["library"] for member in entry["members"]]
 
 
-def scratch_folder(target: Path):
-    """A folder beside the results, so that no system's /tmp fills up; gone afterwards."""
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(prefix="fetch-", dir=target)
-    except OSError as error:
-        raise cannot_write(error, target) from error
+def packages() -> list[dict]:
+    return tomllib.loads(MANIFEST.read_text())["package"]
 
 
-def package_table(manifest):
-    """Packages by name, each with the members that anything is made from."""
-    table = {package["name"]: {**package, "members": set()} for package in manifest["package"]}
-    for entry in manifest["model"] + manifest["library"]:
-        for member in entry["members"]:
-            table[member["package"]]["members"].add(member["path"])
-    return table
-
-
-def make(product: Product, packages: Packages, python: Path, scratch: Path, pin: bool):
+def make(product: Product, packages: Packages, scratch: Path, pin: bool):
     members = packages.members(product.entry["members"])
     made = scratch / f"made-{product.name}"
     made.mkdir()
     if converter := product.entry.get("converter"):
         say(f"converting {product.name}")
-        convert(converter, members, made, python)
+        convert(converter, members, made, packages.python)
     else:
         for source, file in zip(members.values(), product.files, strict=True):
             shutil.copyfile(source, made / file["name"])

