@@ -36,6 +36,17 @@ pub enum Error {
         /// Length needed, milliseconds.
         need_ms: u64,
     },
+    /// Clustering would take more memory than it may.
+    #[error("grouping these voiceprints takes {} MB of memory, the limit is {} MB", need.div_ceil(1_000_000), limit / 1_000_000)]
+    Memory {
+        /// Bytes needed.
+        need: u64,
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// A recording in which nothing sounds: every sample is the same.
+    #[error("the audio is digital silence")]
+    Silent,
     /// An argument outside its range.
     #[error("{0}")]
     Invalid(String),

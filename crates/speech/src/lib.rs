@@ -4,10 +4,14 @@
 #![warn(missing_docs)]
 
 mod cancel;
+pub mod cluster;
 pub mod embed;
 mod error;
 mod runtime;
 pub mod similarity;
+mod tokenizer;
+pub mod transcribe;
+pub mod vad;
 
 pub use cancel::Cancel;
 pub use error::Error;

@@ -1,0 +1,162 @@
+"""Recordings to voiceprints, in Python and without the extension: what the calibration is fitted on.
+
+Features are kaldi-native-fbank's, the network runs in onnxruntime; both agree with the 3D-Speaker reference.
+"""
+import io
+import zlib
+from pathlib import Path
+
+import kaldi_native_fbank as knf
+import numpy as np
+import onnxruntime
+import scipy.signal
+import soundfile
+
+RATE = 16000
+CUTS = (1.0, 1.5, 2.0, 3.0, 5.0, 8.0)  # seconds; and each clip whole
+
+
+def seed(*parts):
+    """A generator that depends on the arguments only."""
+    return np.random.default_rng(zlib.crc32("/".join(map(str, parts)).encode()))
+
+
+def read(path):
+    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    samples = samples.mean(axis=1)
+    return samples if rate == RATE else scipy.signal.resample_poly(samples, RATE, rate).astype(np.float32)
+
+
+class Speaker:
+    """The speaker model: samples in, voiceprint out."""
+
+    def __init__(self, model):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self.session = onnxruntime.InferenceSession(str(model), options)
+        self.input = self.session.get_inputs()[0].name
+        self.fbank = knf.FbankOptions()
+        self.fbank.frame_opts.dither = 0.0
+        self.fbank.mel_opts.num_bins = 80
+        self.fbank.mel_opts.high_freq = 8000
+
+    def features(self, samples):
+        fbank = knf.OnlineFbank(self.fbank)
+        fbank.accept_waveform(RATE, samples.tolist())
+        fbank.input_finished()
+        rows = np.stack([fbank.get_frame(i) for i in range(fbank.num_frames_ready)])
+        return rows - rows.mean(axis=0)
+
+    def embed(self, samples):
+        return self.session.run(None, {self.input: self.features(samples)[None]})[0][0]
+
+
+class Vad:
+    """silero VAD, sequence export: which samples are speech."""
+
+    def __init__(self, model):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self.session = onnxruntime.InferenceSession(str(model), options)
+
+    def mask(self, samples):
+        padded = np.pad(samples, (64, -len(samples) % 512))
+        rows = np.lib.stride_tricks.sliding_window_view(padded, 576)[::512]
+        zero = np.zeros((1, 1, 128), np.float32)
+        speech = self.session.run(["speech_probs"], {"input": rows, "h": zero, "c": zero})[0]
+        return np.repeat(speech > 0.5, 512)[: len(samples)]
+
+
+def telephone(x, _):
+    """300 to 3400 Hz, 8 kHz, G.711 mu-law."""
+    return coded(band(x, 300, 3400), 8000, "WAV", "ULAW")
+
+
+def mobile(x, _):
+    """8 kHz, GSM 06.10 full rate."""
+    return coded(band(x, 200, 3400), 8000, "WAV", "GSM610")
+
+
+def messenger(x, _):
+    """Opus, lowest quality that libsndfile offers."""
+    return coded(x, RATE, "OGG", "OPUS", compression_level=1.0)
+
+
+def room(x, rng):
+    """An exponentially decaying room response, RT60 0.3 to 0.7 s, direct sound as strong as the rest."""
+    rt60 = rng.uniform(0.3, 0.7)
+    t = np.arange(int(rt60 * RATE)) / RATE
+    tail = rng.standard_normal(len(t)) * 10 ** (-3 * t / rt60)
+    tail[: int(0.002 * RATE)] = 0
+    tail /= np.sqrt((tail**2).sum())
+    tail[0] = 1
+    return scipy.signal.fftconvolve(x, tail)[: len(x)].astype(np.float32)
+
+
+def band(x, low, high):
+    return scipy.signal.sosfilt(scipy.signal.butter(4, (low, high), "bandpass", fs=RATE, output="sos"), x)
+
+
+def coded(x, rate, container, codec, **options):
+    buffer = io.BytesIO()
+    at_rate = x if rate == RATE else scipy.signal.resample_poly(x, rate, RATE)
+    soundfile.write(buffer, np.clip(at_rate, -1, 1), rate, format=container, subtype=codec, **options)
+    buffer.seek(0)
+    back, _ = soundfile.read(buffer, dtype="float32")
+    back = back if rate == RATE else scipy.signal.resample_poly(back, RATE, rate)
+    return np.pad(back, (0, max(0, len(x) - len(back))))[: len(x)].astype(np.float32)
+
+
+def noises(root):
+    """The noises of `noisy/`: mixture less clean recording."""
+    found = {}
+    for path in sorted(Path(root, "noisy").glob("*_0dB.flac")):
+        clip, kind, _ = path.stem.rsplit("_", 2)
+        found[clip, kind] = read(path) - read(path.with_name(f"{clip}_clean.flac"))
+    return found
+
+
+def noisy(found, snr):
+    def mix(x, rng):
+        noise = found[sorted(found)[rng.integers(len(found))]]
+        start = rng.integers(len(noise))
+        noise = np.resize(np.roll(noise, -start), len(x))
+        gain = np.sqrt((x**2).mean() / ((noise**2).mean() + 1e-12) / 10 ** (snr / 10))
+        return (x + gain * noise).astype(np.float32)
+
+    return mix
+
+
+def conditions(root):
+    found = noises(root)
+    return {
+        "clean": lambda x, _: x,
+        "telephone": telephone,
+        "mobile": mobile,
+        "messenger": messenger,
+        "room": room,
+        "noise10": noisy(found, 10),
+        "noise5": noisy(found, 5),
+    }
+
+
+def clips(root):
+    """(name, speaker, set, samples): the voices, and the turns of the meetings that one person has alone."""
+    rows = [line.split("\t") for line in Path(root, "manifest.tsv").read_text().splitlines()[1:]]
+    for row in rows:
+        if row[1] == "voice":
+            yield row[0], row[2], "voices", read(Path(root, row[0]))
+    for row in rows:
+        if row[1] == "meeting":
+            yield from turns(root, row[0], Path(root, row[6]))
+
+
+def turns(root, name, rttm):
+    samples = read(Path(root, name))
+    spans = [(float(f[3]), float(f[3]) + float(f[4]), f[7]) for f in map(str.split, rttm.read_text().splitlines())]
+    for i, (start, end, who) in enumerate(spans):
+        others = [s for s in spans if s[2] != who and s[1] > start and s[0] < end]
+        start = max([start] + [s[1] for s in others if s[0] <= start])
+        end = min([end] + [s[0] for s in others if s[0] > start])
+        if end - start >= 1.0 and not any(s[0] < end and s[1] > start for s in others):
+            yield f"{name}#{i}", who, "meetings", samples[int(start * RATE) : int(end * RATE)]
