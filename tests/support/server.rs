@@ -1,6 +1,8 @@
 //! Servers of a test's own, for tests that crash or stop them.
 
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use crate::{Database, environment, root};
 
@@ -28,6 +30,25 @@ impl Server {
     /// An empty database on it.
     pub fn database(&self) -> Database {
         Database::empty_on(self.url.clone())
+    }
+
+    /// Waits while it recovers from a crash.
+    pub fn wait_until_it_answers(&self) {
+        // The postmaster needs a moment to see that there was a crash.
+        thread::sleep(Duration::from_millis(500));
+        let answers = || {
+            postgres_program("pg_isready")
+                .arg("--dbname")
+                .arg(&self.url)
+                .output()
+        };
+        for _ in 0..600 {
+            if answers().expect("pg_isready starts").status.success() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        panic!("the server {} does not come back", self.name);
     }
 
     /// Fast shutdown, to its end.

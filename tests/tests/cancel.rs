@@ -1,0 +1,78 @@
+//! Work in a backend stops within half a second of being told to, and the session is usable afterwards.
+
+use std::time::Duration;
+
+use sql_tests::{ClientExt, Database, Scratch, SqlState, Stop, sparse_wav, stop, tone, wav};
+
+/// Half a second is the promise; the rest is room for a machine that runs other tests meanwhile.
+const LIMIT_MS: f64 = 1000.0;
+/// Long enough for the model to be loaded and the real work to have begun.
+const HEAD_START: Duration = Duration::from_millis(1500);
+
+fn all_ways(database: &Database, setup: &str, sql: &str) {
+    for (how, state) in [
+        (Stop::StatementTimeout, SqlState::QUERY_CANCELED),
+        (Stop::Cancel, SqlState::QUERY_CANCELED),
+        (Stop::Terminate, SqlState::ADMIN_SHUTDOWN),
+    ] {
+        let stopped = stop(database, setup, sql, how, HEAD_START);
+        println!("{how:?}: {:.0} ms", stopped.after_ms);
+        assert!(
+            stopped.after_ms < LIMIT_MS,
+            "{how:?} took {:.0} ms: {sql}",
+            stopped.after_ms
+        );
+        assert!(
+            stopped.state.is_none() || stopped.state == Some(state),
+            "{how:?}: {stopped:?}"
+        );
+    }
+}
+
+#[test]
+fn decoding_stops() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let path = scratch.path("hours.wav");
+    sparse_wav(&path, 4 * 3600, 96_000);
+    let sql = format!("SELECT ai_audio_embed('{}')", path.display());
+    all_ways(&database, "SET ai_audio.max_size = '4GB'", &sql);
+}
+
+#[test]
+fn inference_stops() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let path = scratch.file("twenty_minutes.wav", &wav(&tone(1200), 16_000));
+    all_ways(
+        &database,
+        "SET ai_audio.threads = 1",
+        &format!("SELECT ai_audio_embed('{path}')"),
+    );
+}
+
+#[test]
+fn many_rows_stop_between_and_within_calls() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let path = scratch.file("short.wav", &wav(&tone(3), 16_000));
+    let sql = format!(
+        "SELECT count(ai_audio_embed('{path}' || left(i::text, 0))) FROM generate_series(1, 100000) i"
+    );
+    all_ways(&database, "", &sql);
+}
+
+#[test]
+fn a_cancelled_session_gives_the_same_answer_afterwards() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let short = scratch.file("short.wav", &wav(&tone(3), 16_000));
+    let long = scratch.file("long.wav", &wav(&tone(1200), 16_000));
+    let mut client = database.connect();
+    let embed = format!("SELECT ai_audio_embed('{short}')::text");
+    let before: String = client.value(&embed);
+    client.run("SET statement_timeout = 1000");
+    client.fails(
+        &format!("SELECT ai_audio_embed('{long}')"),
+        SqlState::QUERY_CANCELED,
+        &[],
+    );
+    client.run("SET statement_timeout = 0");
+    assert_eq!(client.value::<String>(&embed), before);
+}

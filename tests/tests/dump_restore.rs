@@ -1,0 +1,63 @@
+//! pg_dump and restore keep what users made: voiceprints, indexes, registered models.
+
+use sql_tests::{ClientExt, Database, Scratch, tone, wav};
+
+fn furnish(database: &Database, scratch: &Scratch) {
+    let clip = scratch.file("clip.wav", &wav(&tone(3), 16_000));
+    let mut client = database.connect();
+    client.run(&format!(
+        "CREATE TABLE voices (id int PRIMARY KEY, f vector(192) NOT NULL DEFAULT ai_audio_embed('{clip}'));
+         INSERT INTO voices (id) SELECT generate_series(1, 5);
+         CREATE INDEX ON voices USING hnsw (f vector_cosine_ops);
+         CREATE VIEW alike AS SELECT id, cosine_similarity(f, ai_audio_embed('{clip}')) AS similarity FROM voices;
+         SELECT ai_audio_register_model('mine', 'speaker-embedding', file, '{{\"aliases\": [\"my own\"]}}')
+         FROM ai_audio_models WHERE name = 'campplus_zh_en'"
+    ));
+}
+
+/// Everything a user would miss.
+fn belongings(database: &Database) -> Vec<String> {
+    database.connect().column(
+        "SELECT 'model ' || (to_jsonb(m) - 'loaded')::text FROM ai_audio_models m
+         UNION ALL SELECT 'row ' || to_jsonb(v)::text FROM voices v
+         UNION ALL SELECT 'similarity ' || (similarity > 0.9999)::text FROM alike
+         UNION ALL SELECT indexdef FROM pg_indexes WHERE tablename = 'voices'
+         ORDER BY 1",
+    )
+}
+
+#[test]
+fn a_plain_dump_restores() {
+    let (from, to, scratch) = (Database::new(), Database::empty(), Scratch::new());
+    furnish(&from, &scratch);
+    let dump = scratch.path("dump.sql");
+    let output = from.program("pg_dump", &["--file", dump.to_str().expect("text")]);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    to.play(&dump, &[]);
+    assert_eq!(belongings(&to), belongings(&from));
+}
+
+#[test]
+fn an_archive_restores_in_parallel() {
+    let (from, to, scratch) = (Database::new(), Database::empty(), Scratch::new());
+    furnish(&from, &scratch);
+    let dump = scratch.path("dump.custom");
+    let file = dump.to_str().expect("text");
+    let output = from.program("pg_dump", &["--format=custom", "--file", file]);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let output = to.program("pg_restore", &["--exit-on-error", "--jobs=2", file]);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(belongings(&to), belongings(&from));
+}

@@ -1,0 +1,132 @@
+//! What the extension declares: nothing unlisted, everything described and documented, nothing dangerous left open.
+
+use std::fs;
+
+use sql_tests::{ClientExt, Database, root};
+
+/// Every function: `v` volatile, `s` stable, `i` immutable; `strict` or `called` on NULL; parallel `safe`,
+/// `restricted` or `unsafe`. One entry per name: overloads do not differ. Sorted.
+const FUNCTIONS: &[(&str, &str)] = &[
+    ("ai_audio.list_models", "v strict restricted"),
+    ("ai_audio_drop_model", "v strict unsafe"),
+    ("ai_audio_embed", "s strict safe"),
+    ("ai_audio_info", "s strict safe"),
+    ("ai_audio_register_model", "v strict unsafe"),
+    ("ai_audio_stats", "v strict restricted"),
+    ("ai_audio_version", "s strict safe"),
+    ("ai_audio_warmup", "v strict restricted"),
+    ("cosine_similarity", "i strict safe"),
+];
+
+const MEMBERS: &str = "
+    SELECT d.classid, d.objid FROM pg_depend d
+    JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+    WHERE e.extname = 'ai_audio' AND d.deptype = 'e'";
+
+#[test]
+fn every_function_is_listed_with_its_properties() {
+    let mut client = Database::new().connect();
+    let declared: Vec<String> = client.column(&format!(
+        "SELECT DISTINCT CASE WHEN n.nspname = 'ai_audio' THEN 'ai_audio.' ELSE '' END || p.proname || ' ' || p.provolatile || ' '
+             || CASE WHEN p.proisstrict THEN 'strict' ELSE 'called' END || ' '
+             || CASE p.proparallel WHEN 's' THEN 'safe' WHEN 'r' THEN 'restricted' ELSE 'unsafe' END
+         FROM ({MEMBERS}) m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
+         JOIN pg_namespace n ON n.oid = p.pronamespace
+         WHERE p.prorettype <> 'internal'::regtype ORDER BY 1"
+    ));
+    let listed: Vec<String> = FUNCTIONS
+        .iter()
+        .map(|(name, properties)| format!("{name} {properties}"))
+        .collect();
+    let unlisted: Vec<_> = declared
+        .iter()
+        .filter(|line| !listed.contains(line))
+        .collect();
+    let missing: Vec<_> = listed
+        .iter()
+        .filter(|line| !declared.contains(line))
+        .collect();
+    assert!(
+        unlisted.is_empty() && missing.is_empty(),
+        "declared, not listed: {unlisted:#?}; listed, not declared: {missing:#?}"
+    );
+}
+
+/// A function that works on a recording costs what thousands of operators cost, and the planner must know.
+#[test]
+fn costs_are_honest() {
+    let mut client = Database::new().connect();
+    let cheap: Vec<String> = client.column(&format!(
+        "SELECT p.oid::regprocedure::text FROM ({MEMBERS}) m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
+         WHERE p.proname ~ '^ai_audio_' AND p.proargtypes[0] IN ('text'::regtype, 'bytea'::regtype) AND p.procost < 1000"
+    ));
+    assert!(cheap.is_empty(), "{cheap:?}");
+    assert!(
+        client.value::<f32>("SELECT max(procost) FROM pg_proc WHERE proname = 'cosine_similarity'")
+            <= 10.0
+    );
+}
+
+#[test]
+fn every_object_has_a_comment() {
+    let mut client = Database::new().connect();
+    let bare: Vec<String> = client.column(&format!(
+        "SELECT pg_describe_object(m.classid, m.objid, 0) FROM ({MEMBERS}) m
+         LEFT JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
+         WHERE m.classid IN ('pg_proc'::regclass, 'pg_class'::regclass, 'pg_namespace'::regclass)
+           AND c.relkind IS DISTINCT FROM 'i' AND c.relkind IS DISTINCT FROM 'S'
+           AND obj_description(m.objid, m.classid::regclass::name) IS NULL"
+    ));
+    assert!(bare.is_empty(), "without COMMENT: {bare:#?}");
+}
+
+#[test]
+fn names_in_the_users_schema_say_whose_they_are() {
+    let mut client = Database::new().connect();
+    let strange: Vec<String> = client.column(&format!(
+        "SELECT pg_describe_object(classid, objid, 0) FROM ({MEMBERS}) m
+         WHERE (pg_identify_object(classid, objid, 0)).schema = 'public'
+           AND pg_describe_object(classid, objid, 0) !~ '(ai_audio_|ai_voice_|cosine_similarity)'"
+    ));
+    assert!(strange.is_empty(), "{strange:#?}");
+}
+
+#[test]
+fn nobody_but_superusers_may_write_what_the_extension_keeps() {
+    let mut client = Database::new().connect();
+    let writable: Vec<String> = client.column(&format!(
+        "SELECT c.oid::regclass::text FROM ({MEMBERS}) m JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
+         WHERE c.relkind IN ('r', 'v', 'S') AND EXISTS (
+           SELECT FROM aclexplode(c.relacl) a WHERE a.grantee = 0 AND a.privilege_type NOT IN ('SELECT'))"
+    ));
+    assert!(writable.is_empty(), "{writable:?}");
+}
+
+/// A page under docs/ names the function in a heading and says what each kind of input gets.
+#[test]
+fn every_function_has_a_page_with_a_table_of_inputs() {
+    let pages: Vec<String> = fs::read_dir(root().join("docs"))
+        .expect("docs/ is there")
+        .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
+        .collect();
+    let documented = |name: &str| {
+        pages.iter().any(|page| {
+            let heading = page
+                .lines()
+                .any(|line| line.starts_with('#') && line.contains(name));
+            let table = page
+                .lines()
+                .any(|line| line.starts_with("| Input") && line.contains("Behaviour"));
+            heading && table
+        })
+    };
+    let names = FUNCTIONS
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| !name.contains('.'));
+    let missing: Vec<_> = names.filter(|name| !documented(name)).collect();
+    assert!(
+        missing.is_empty(),
+        "no page with an `| Input | Behaviour |` table for {missing:?}"
+    );
+}

@@ -1,0 +1,68 @@
+//! Memory of a backend, seen from the operating system.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use sql_tests::{ClientExt, Database, Scratch, pss, tone, wav};
+
+/// Runs `sql` and returns the highest Pss, in kB, that its backend had meanwhile.
+fn peak(client: &mut sql_tests::Client, sql: &str) -> u64 {
+    let pid = client.pid();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut highest = 0;
+            while !done.load(Ordering::Relaxed) {
+                highest = highest.max(pss(pid));
+                thread::sleep(Duration::from_millis(50));
+            }
+            highest
+        });
+        client.run(sql);
+        done.store(true, Ordering::Relaxed);
+        watch.join().expect("the watch ends")
+    })
+}
+
+#[test]
+fn insert_select_over_thousands_of_rows_holds_memory_flat() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let file = scratch.file("half_a_second.wav", &wav(&tone(1)[..8_000], 16_000));
+    let mut client = database.connect();
+    client.run("CREATE TABLE voices (f vector(192))");
+    // Per row: a file, a bytea and options in text, so that each of them would show if it leaked.
+    let insert = |rows: u32| {
+        format!(
+            "INSERT INTO voices
+             SELECT CASE i % 2 WHEN 0 THEN ai_audio_embed('audio_embedding', path, '{{start_time: ' || i % 5 || '}}')
+                               ELSE ai_audio_embed(pg_read_binary_file(path)) END
+             FROM (SELECT i, '{file}' || left(i::text, 0) AS path FROM generate_series(1, {rows}) i) rows"
+        )
+    };
+    let early = peak(&mut client, &insert(300));
+    let late = peak(&mut client, &insert(3000));
+    println!("Pss: {early} kB over 300 rows, {late} kB over 3000");
+    assert!(
+        late < early + 8 * 1024,
+        "3000 rows took {late} kB where 300 took {early} kB"
+    );
+}
+
+#[test]
+fn a_long_recording_does_not_stay_in_memory() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let short = scratch.file("short.wav", &wav(&tone(3), 16_000));
+    let long = scratch.file("long.wav", &wav(&tone(300), 16_000));
+    let mut client = database.connect();
+    client.run(&format!("SELECT ai_audio_embed('{short}')"));
+    let pid = client.pid();
+    let before = pss(pid);
+    client.run(&format!("SELECT ai_audio_embed('{long}')"));
+    let after = pss(pid);
+    println!("Pss: {before} kB before, {after} kB after five minutes of audio");
+    assert!(
+        after < before + 32 * 1024,
+        "{before} kB before and {after} kB after"
+    );
+}

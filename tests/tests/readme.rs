@@ -1,0 +1,210 @@
+//! The SQL in README.md and docs/ runs, and gives what the page shows. The conventions are in CONTRIBUTING.md.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::{fs, iter};
+
+use sql_tests::{Database, clip, root};
+
+/// A psql that plays block after block in one session.
+struct Psql {
+    process: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+const MARK: &str = "-- end of block --";
+
+impl Psql {
+    fn start(database: &Database) -> Self {
+        let program = format!(
+            "{}/psql",
+            std::env::var("AI_AUDIO_PG_BIN").expect("AI_AUDIO_PG_BIN is set")
+        );
+        let mut process = Command::new("sh")
+            .args([
+                "-c",
+                "exec \"$0\" -Xq \"$1\" 2>&1",
+                &program,
+                &database.url(),
+            ])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("psql starts");
+        let input = process.stdin.take().expect("piped");
+        let output = BufReader::new(process.stdout.take().expect("piped"));
+        Self {
+            process,
+            input,
+            output,
+        }
+    }
+
+    fn play(&mut self, sql: &str) -> String {
+        writeln!(self.input, "{sql}\n\\echo '{MARK}'").expect("psql listens");
+        let mut said = String::new();
+        loop {
+            let mut line = String::new();
+            let read = self.output.read_line(&mut line).expect("text");
+            if read == 0 || line.trim_end() == MARK {
+                return said;
+            }
+            said += &line;
+        }
+    }
+}
+
+impl Drop for Psql {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A fenced block: the line it starts on, what follows the fence, its text.
+struct Block {
+    line: usize,
+    language: String,
+    text: String,
+}
+
+fn blocks(page: &str) -> Vec<Block> {
+    let mut found = Vec::new();
+    let mut lines = page.lines().enumerate();
+    while let Some((number, line)) = lines.next() {
+        if let Some(language) = line.strip_prefix("```") {
+            let inside = iter::from_fn(|| lines.next())
+                .map(|(_, line)| line)
+                .take_while(|line| !line.starts_with("```"));
+            let text = inside.collect::<Vec<_>>().join("\n");
+            found.push(Block {
+                line: number + 1,
+                language: language.trim().into(),
+                text,
+            });
+        }
+    }
+    found
+}
+
+/// Whether `actual` is `expected`, line by line, without trailing blanks; `...` in a line stands for anything, and a
+/// line of it for any number of lines.
+fn agrees(expected: &[&str], actual: &[&str]) -> bool {
+    match (expected, actual) {
+        ([], []) => true,
+        ([first, rest @ ..], _) if first.trim() == "..." => {
+            (0..=actual.len()).any(|skipped| agrees(rest, &actual[skipped..]))
+        }
+        ([first, rest @ ..], [line, others @ ..]) => {
+            line_agrees(first.trim_end(), line.trim_end()) && agrees(rest, others)
+        }
+        _ => false,
+    }
+}
+
+fn line_agrees(expected: &str, actual: &str) -> bool {
+    let mut parts = expected.split("...");
+    let first = parts.next().unwrap_or_default();
+    let Some(mut left) = actual.strip_prefix(first) else {
+        return false;
+    };
+    let mut last = None;
+    for part in parts {
+        let Some(at) = left.find(part) else {
+            return false;
+        };
+        left = &left[at + part.len()..];
+        last = Some(part);
+    }
+    last.map_or(left.is_empty(), |part| actual.ends_with(part))
+}
+
+fn play_page(path: &Path) {
+    let page = fs::read_to_string(path).expect("a page");
+    let sample = clip("index.json");
+    let recordings = Path::new(&sample)
+        .parent()
+        .expect("a folder")
+        .display()
+        .to_string();
+    let database = if page.contains("CREATE EXTENSION ai_audio") {
+        Database::empty()
+    } else {
+        Database::new()
+    };
+    let mut psql = Psql::start(&database);
+    let blocks = blocks(&page);
+    for (index, block) in blocks
+        .iter()
+        .enumerate()
+        .filter(|(_, block)| block.language == "sql")
+    {
+        let place = format!("{}:{}", path.display(), block.line);
+        let said = psql
+            .play(&block.text.replace("/recordings", &recordings))
+            .replace(&recordings, "/recordings");
+        let shown = blocks
+            .get(index + 1)
+            .filter(|next| next.language == "text")
+            .map(|next| next.text.as_str());
+        let fails = shown.is_some_and(|text| text.starts_with("ERROR:"));
+        assert_eq!(
+            said.lines().any(|line| line.starts_with("ERROR:")),
+            fails,
+            "{place}\n{}\n{said}",
+            block.text
+        );
+        if let Some(shown) = shown {
+            let expected: Vec<_> = shown.trim_end().lines().collect();
+            let actual: Vec<_> = said.trim_end().lines().collect();
+            let right = agrees(&expected, &actual);
+            assert!(
+                right,
+                "{place}\n{}\nshows:\n{shown}\nbut gives:\n{said}",
+                block.text
+            );
+        }
+    }
+}
+
+fn pages_in(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            pages_in(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn readme_runs() {
+    play_page(&root().join("README.md"));
+}
+
+#[test]
+fn documentation_runs() {
+    let mut pages = Vec::new();
+    pages_in(&root().join("docs"), &mut pages);
+    pages.sort();
+    assert!(!pages.is_empty());
+    pages.iter().for_each(|page| play_page(page));
+}
+
+#[test]
+fn the_comparison_is_not_blind() {
+    assert!(
+        line_agrees(" 1 | ... | x", " 1 | abc | x") && !line_agrees(" 1 | ... | x", " 1 | abc | y")
+    );
+    assert!(
+        line_agrees("0.9...", "0.97") && !line_agrees("0.9...", "0.87") && !line_agrees("a", "ab")
+    );
+    assert!(
+        agrees(&["a", "...", "d"], &["a", "b", "c", "d"])
+            && !agrees(&["a", "...", "d"], &["a", "b"])
+    );
+    assert_eq!(blocks("x\n```sql\nSELECT 1;\n```\n")[0].text, "SELECT 1;");
+}
