@@ -112,3 +112,6 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
     address.to_ipv4_mapped()
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,7 @@ const STOP_POLL: Duration = Duration::from_millis(20);
 /// Response headers; more is not an audio server.
 const MAX_HEADERS: usize = 100;
 
-/// What [`fetch`] may do.
+/// What [`fetch()`] may do.
 #[derive(Clone, Debug)]
 pub struct FetchRules {
     /// Hosts that may have a private address, see [`check_allowed_host`](crate::check_allowed_host).
@@ -271,10 +271,15 @@ fn transfer_failure(url: &Url, error: &reqwest::Error) -> Error {
 }
 
 fn is_tls(error: &reqwest::Error) -> bool {
-    chain(error).any(|e| {
-        let io = e.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        io.is_some_and(|inner| inner.is::<rustls::Error>())
-    })
+    chain(error).any(holds_tls)
+}
+
+/// `io::Error` hides what it wraps from `source`.
+fn holds_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let wrapped = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref);
+    error.is::<rustls::Error>() || wrapped.is_some_and(|inner| holds_tls(inner))
 }
 
 /// The innermost error: the outer ones say "error sending request" and print the whole URL.
@@ -287,3 +292,6 @@ fn cause(error: &reqwest::Error) -> String {
 fn chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
     std::iter::successors(error.source(), |&e| e.source())
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,7 +62,11 @@ fn read(entry: &str) -> Option<Entry> {
     };
     let (host, port) = split_port(entry)?;
     let host = without_root(Host::parse(host).ok()?);
-    let meaningful = !subdomains || matches!(host, Host::Domain(_));
+    // The URL standard takes a star as a letter of a name; here it would look like a pattern.
+    let meaningful = match &host {
+        Host::Domain(name) => !name.is_empty() && !name.contains('*'),
+        _ => !subdomains,
+    };
     meaningful.then_some(Entry {
         host,
         subdomains,

@@ -4,9 +4,9 @@
 //! the text may come from anyone who can write a row. So this crate
 //!
 //! * reads only regular files, and only inside the directories that were allowed ([`open_file`]),
-//! * connects only to public addresses, unless an administrator named the host ([`fetch`]),
+//! * connects only to public addresses, unless an administrator named the host ([`fetch()`]),
 //! * bounds bytes, time, redirects and memory, and stops when told to,
-//! * never shows a secret: every URL in a message went through [`redact`].
+//! * never shows a secret: every URL in a message went through [`redact()`].
 //!
 //! It decides *whether a source is safe*, not *whether the user may use it*: privileges are the
 //! caller's business.
@@ -20,6 +20,8 @@ mod hosts;
 mod location;
 mod redact;
 mod spool;
+#[cfg(test)]
+mod test_server;
 mod tls;
 
 pub use error::Error;

@@ -16,7 +16,7 @@ const MAX_URL: usize = 16 * 1024;
 pub enum Location {
     /// An absolute path on the server.
     File(PathBuf),
-    /// An `http` or `https` URL, secrets included: print it through [`redact`] only.
+    /// An `http` or `https` URL, secrets included: print it through [`redact()`] only.
     Url(Url),
 }
 
