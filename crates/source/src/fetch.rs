@@ -34,7 +34,8 @@ pub struct FetchRules {
     pub connect_timeout: Duration,
     /// Redirects to follow; 0 follows none.
     pub max_redirects: u32,
-    /// Where bodies above 8 MiB go; `None` is the system's directory for temporary files.
+    /// Where bodies above 8 MiB go, made if it is missing in its parent; `None` is the system's
+    /// directory for temporary files.
     pub spool_dir: Option<PathBuf>,
     /// The `User-Agent` header.
     pub user_agent: String,

@@ -1,6 +1,7 @@
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io::{self, Seek, Write};
-use std::path::PathBuf;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 
 /// Bodies up to this size stay in memory.
 const IN_MEMORY: usize = 8 * 1024 * 1024;
@@ -36,7 +37,7 @@ impl Spool {
                 Ok(())
             }
             Body::Bytes(bytes) => {
-                let mut file = tempfile::tempfile_in(&self.dir)?;
+                let mut file = temporary_file(&self.dir)?;
                 file.write_all(bytes)?;
                 file.write_all(chunk)?;
                 self.body = Body::File(file);
@@ -50,5 +51,17 @@ impl Spool {
             file.rewind()?;
         }
         Ok(self.body)
+    }
+}
+
+/// A file without a name. A server makes its directory for temporary files only when it needs one.
+fn temporary_file(dir: &Path) -> io::Result<File> {
+    match tempfile::tempfile_in(dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            // Another session may be faster; if it did not work, the next line says why.
+            let _ = DirBuilder::new().mode(0o700).create(dir);
+            tempfile::tempfile_in(dir)
+        }
+        outcome => outcome,
     }
 }

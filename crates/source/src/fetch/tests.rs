@@ -94,13 +94,13 @@ fn a_large_body_goes_to_a_file_without_a_name() {
     let server = Server::always(ok(&body));
     let dir = tempfile::tempdir().unwrap();
     let rules = FetchRules {
-        spool_dir: Some(dir.path().into()),
+        spool_dir: Some(dir.path().join("made")),
         ..rules(&["127.0.0.1"])
     };
     let Body::File(file) = fetch(&server.url("/"), &rules, &AtomicBool::new(false)).unwrap() else {
         panic!("9 MiB stayed in memory");
     };
-    assert_eq!(dir.path().read_dir().unwrap().count(), 0);
+    assert_eq!(dir.path().join("made").read_dir().unwrap().count(), 0);
     let mut read = vec![0; body.len()];
     file.read_exact_at(&mut read, 0).unwrap();
     assert!(read == body && file.metadata().unwrap().len() == body.len() as u64);
