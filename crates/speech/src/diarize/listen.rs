@@ -1,0 +1,144 @@
+//! The first pass over a recording: who talks when within some seconds, and where there is speech at all.
+
+use super::frames::{self, FIELD, SHIFT};
+use super::powerset::Active;
+use super::recording::{Buffer, Recording};
+use super::segmentation::{Segmentation, WINDOW};
+use crate::vad::{self, Vad, VadOptions};
+use crate::{Cancel, Error};
+
+/// Samples from one segmentation window to the next, a whole number of frames (2.5 s). Windows every second cost two
+/// and a half times as much; docs/diarize.md has what that would gain.
+pub const STEP: usize = 148 * SHIFT;
+/// Windows per run of the network.
+const BATCH: usize = 4;
+/// Samples given to the VAD at once.
+const VAD_SAMPLES: usize = 512 * vad::WINDOW;
+
+/// What one segmentation window heard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tracks {
+    /// Its first frame in the recording.
+    pub first: usize,
+    /// Who talks in each of its frames.
+    pub active: Vec<Active>,
+}
+
+impl Tracks {
+    /// Its frames in the recording.
+    pub fn frames(&self) -> std::ops::Range<usize> {
+        self.first..self.first + self.active.len()
+    }
+}
+
+/// What the first pass heard.
+#[derive(Clone, Debug, Default)]
+pub struct Heard {
+    /// Samples in the recording.
+    pub samples: usize,
+    /// Windows in order; together they hold every frame.
+    pub tracks: Vec<Tracks>,
+    /// Whether the VAD heard speech in each frame.
+    pub speech: Vec<bool>,
+}
+
+impl Heard {
+    /// Frames in the recording.
+    pub fn frames(&self) -> usize {
+        self.speech.len()
+    }
+}
+
+/// Reads the whole recording.
+///
+/// # Errors
+/// Those of the recording and of the networks.
+pub fn listen(
+    recording: &mut dyn Recording,
+    segmentation: &mut Segmentation,
+    vad: &mut Vad,
+    cancel: &Cancel,
+) -> Result<Heard, Error> {
+    let (samples, speech) = speech(recording, vad, cancel)?;
+    let tracks = tracks(recording, samples, segmentation, cancel)?;
+    Ok(Heard { samples, tracks, speech })
+}
+
+/// The number of samples, and whether there is speech in each frame.
+///
+/// # Errors
+/// Those of the recording and of the network.
+pub fn speech(recording: &mut dyn Recording, vad: &mut Vad, cancel: &Cancel) -> Result<(usize, Vec<bool>), Error> {
+    vad.reset();
+    let mut buffer = Buffer::open(recording)?;
+    let (mut samples, mut probabilities) = (0, Vec::new());
+    loop {
+        let part = buffer.range(samples, samples + VAD_SAMPLES, cancel)?;
+        if part.is_empty() {
+            break;
+        }
+        probabilities.extend(vad.probabilities(part, cancel)?);
+        samples += part.len();
+    }
+    let mut speech = vec![false; frames::count(samples)];
+    let plain = VadOptions { pad_ms: 0, ..VadOptions::default() };
+    for span in vad::spans(&probabilities, &plain) {
+        let range = frames::at_ms(span.start_ms)..frames::at_ms(span.end_ms).min(speech.len());
+        speech.get_mut(range).into_iter().flatten().for_each(|s| *s = true);
+    }
+    Ok((samples, speech))
+}
+
+fn tracks(
+    recording: &mut dyn Recording,
+    samples: usize,
+    segmentation: &mut Segmentation,
+    cancel: &Cancel,
+) -> Result<Vec<Tracks>, Error> {
+    let mut buffer = Buffer::open(recording)?;
+    let length = samples.min(WINDOW);
+    let mut tracks = Vec::new();
+    for starts in starts(samples).chunks(BATCH) {
+        let (first, last) = (starts[0], starts[starts.len() - 1]);
+        let part = buffer.range(first, last + length, cancel)?;
+        let window = |start: &usize| part.get(start - first..start - first + length);
+        let changed = || Error::Invalid("the recording changed while it was read".into());
+        let windows: Vec<&[f32]> = starts.iter().map(window).collect::<Option<_>>().ok_or_else(changed)?;
+        let active = segmentation.tracks(&windows, cancel)?;
+        tracks.extend(starts.iter().zip(active).map(|(start, active)| Tracks { first: start / SHIFT, active }));
+    }
+    Ok(tracks)
+}
+
+/// Where windows start: every [`STEP`], the last one at the recording's end.
+fn starts(samples: usize) -> Vec<usize> {
+    if samples < FIELD {
+        return Vec::new();
+    }
+    let last = samples.saturating_sub(WINDOW) / SHIFT * SHIFT;
+    (0..last).step_by(STEP).chain([last]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_frame_is_in_a_window() {
+        for samples in [FIELD, 5_000, WINDOW - 1, WINDOW, WINDOW + 1, WINDOW + 269, WINDOW + 270, 3 * WINDOW + 77] {
+            let mut covered = vec![false; frames::count(samples)];
+            for start in starts(samples) {
+                assert_eq!(start % SHIFT, 0);
+                let frames = start / SHIFT..start / SHIFT + frames::count(samples.min(WINDOW));
+                covered[frames].iter_mut().for_each(|c| *c = true);
+            }
+            assert!(covered.iter().all(|c| *c), "{samples} samples");
+        }
+    }
+
+    #[test]
+    fn too_little_has_no_window() {
+        assert!(starts(0).is_empty());
+        assert!(starts(FIELD - 1).is_empty());
+    }
+}

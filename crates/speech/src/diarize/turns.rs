@@ -1,0 +1,199 @@
+//! From frames to turns.
+
+use super::evidence::Evidence;
+use super::frames;
+use super::reconstruct::Frame;
+use crate::vad::Span;
+
+/// One speaker talking.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Turn {
+    /// Which speaker, from 0.
+    pub speaker: usize,
+    /// Where it begins, milliseconds from the start of the recording.
+    pub start_ms: u64,
+    /// Where it ends (exclusive).
+    pub end_ms: u64,
+    /// Whether someone else talks during a part of it.
+    pub overlap: bool,
+    /// Probability that it is this speaker, from 0 to 1: how the turn sounds like this speaker rather than like
+    /// another one or like nobody in the recording.
+    pub confidence: f32,
+}
+
+/// How frames become turns.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Pauses of a speaker shorter than this are part of the turn.
+    pub merge_gap_ms: u64,
+    /// Shorter turns are dropped.
+    pub min_turn_ms: u64,
+    /// Samples in the recording.
+    pub samples: usize,
+}
+
+/// All turns by start, several at a time where several talk.
+pub fn overlapping(of_frame: &[Frame], evidence: &Evidence, shape: &Shape) -> Vec<Turn> {
+    let talks = |speaker: u16, frame: &Frame| frame.has(speaker);
+    let mut turns = collect(of_frame, talks, evidence, shape);
+    mark_overlap(&mut turns);
+    turns
+}
+
+/// One speaker at a time, by start: where several talk, the one heard best.
+pub fn exclusive(of_frame: &[Frame], evidence: &Evidence, shape: &Shape) -> Vec<Turn> {
+    let filled = fill_pauses(of_frame, shape);
+    let talks = |speaker: u16, frame: &Frame| frame.first == Some(speaker);
+    let turns = collect(&filled, talks, evidence, &Shape { merge_gap_ms: 0, ..*shape });
+    let several = |turn: &Turn| frames::at_ms(turn.start_ms)..frames::at_ms(turn.end_ms).min(of_frame.len());
+    let overlapped = |turn: &Turn| of_frame[several(turn)].iter().any(|f| f.second.is_some());
+    turns.into_iter().map(|turn| Turn { overlap: overlapped(&turn), ..turn }).collect()
+}
+
+/// Pauses between two turns of one speaker belong to them.
+fn fill_pauses(of_frame: &[Frame], shape: &Shape) -> Vec<Frame> {
+    let mut filled = of_frame.to_vec();
+    for pause in frames::runs(of_frame, |f| f.first.is_none()) {
+        let span = frames::span(&pause, of_frame.len(), shape.samples);
+        let (before, after) = (pause.start.checked_sub(1).map(|i| of_frame[i].first), of_frame.get(pause.end));
+        if before.is_some() && before == after.map(|f| f.first) && span.end_ms - span.start_ms < shape.merge_gap_ms {
+            filled[pause].iter_mut().for_each(|f| f.first = before.flatten());
+        }
+    }
+    filled
+}
+
+fn collect(
+    of_frame: &[Frame],
+    talks: impl Fn(u16, &Frame) -> bool,
+    evidence: &Evidence,
+    shape: &Shape,
+) -> Vec<Turn> {
+    let mut turns = Vec::new();
+    for speaker in 0..evidence.speakers() {
+        let runs = frames::runs(of_frame, |frame| talks(speaker as u16, frame));
+        let mut spans: Vec<(Span, Confidence)> = Vec::new();
+        for run in runs {
+            let span = frames::span(&run, of_frame.len(), shape.samples);
+            let confidence = Confidence::of(run, speaker, evidence);
+            match spans.last_mut() {
+                Some((last, sum)) if span.start_ms - last.end_ms < shape.merge_gap_ms => {
+                    last.end_ms = span.end_ms;
+                    sum.add(confidence);
+                }
+                _ => spans.push((span, confidence)),
+            }
+        }
+        let long = |(span, _): &(Span, Confidence)| span.end_ms - span.start_ms >= shape.min_turn_ms.max(1);
+        turns.extend(spans.into_iter().filter(long).map(|(span, confidence)| Turn {
+            speaker,
+            start_ms: span.start_ms,
+            end_ms: span.end_ms,
+            overlap: false,
+            confidence: confidence.mean(),
+        }));
+    }
+    turns.sort_by_key(|t| (t.start_ms, t.end_ms, t.speaker));
+    turns
+}
+
+/// The mean of frame probabilities.
+struct Confidence {
+    sum: f64,
+    frames: u32,
+}
+
+impl Confidence {
+    fn of(run: std::ops::Range<usize>, speaker: usize, evidence: &Evidence) -> Self {
+        let known = run.filter_map(|frame| evidence.probability(frame, speaker));
+        known.fold(Confidence { sum: 0.0, frames: 0 }, |c, p| Confidence {
+            sum: c.sum + f64::from(p),
+            frames: c.frames + 1,
+        })
+    }
+
+    fn add(&mut self, other: Confidence) {
+        self.sum += other.sum;
+        self.frames += other.frames;
+    }
+
+    /// 0 where nothing was measured.
+    fn mean(&self) -> f32 {
+        (self.sum / f64::from(self.frames.max(1))) as f32
+    }
+}
+
+/// Marks turns that share time with a turn of someone else. Turns are sorted by start.
+fn mark_overlap(turns: &mut [Turn]) {
+    let mut latest: Option<usize> = None; // the turn so far that ends last
+    for i in 0..turns.len() {
+        if let Some(j) = latest.filter(|j| turns[*j].end_ms > turns[i].start_ms) {
+            turns[i].overlap = true;
+            turns[j].overlap = true;
+        }
+        if latest.is_none_or(|j| turns[j].end_ms < turns[i].end_ms) {
+            latest = Some(i);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::clustering::Speakers;
+    use super::super::windows::Window;
+    use super::*;
+
+    const SAMPLES: usize = 160_000;
+
+    fn evidence() -> Evidence {
+        let centres = vec![vec![1.0, 0.0], vec![0.0, 1.0]];
+        let windows = [Window { start: 0, samples: 80_000 }, Window { start: 80_000, samples: 80_000 }];
+        Evidence::new(589, &windows, &centres.clone(), &Speakers { of_window: vec![0, 1], centres })
+    }
+
+    fn shape(merge_gap_ms: u64, min_turn_ms: u64) -> Shape {
+        Shape { merge_gap_ms, min_turn_ms, samples: SAMPLES }
+    }
+
+    fn frames(runs: &[(std::ops::Range<usize>, Option<u16>, Option<u16>)]) -> Vec<Frame> {
+        let mut frames = vec![Frame::default(); 589];
+        for (range, first, second) in runs {
+            frames[range.clone()].fill(Frame { first: *first, second: *second });
+        }
+        frames
+    }
+
+    fn brief(turns: &[Turn]) -> Vec<(usize, u64, u64, bool)> {
+        turns.iter().map(|t| (t.speaker, t.start_ms, t.end_ms, t.overlap)).collect()
+    }
+
+    #[test]
+    fn pauses_merge_and_short_turns_go() {
+        let f = frames(&[(0..100, Some(0), None), (110..200, Some(0), None), (300..310, Some(1), None)]);
+        assert_eq!(
+            brief(&overlapping(&f, &evidence(), &shape(0, 0))),
+            [(0, 0, 1710, false), (0, 1878, 3397, false), (1, 5085, 5253, false)]
+        );
+        assert_eq!(brief(&overlapping(&f, &evidence(), &shape(200, 200))), [(0, 0, 3397, false)]);
+    }
+
+    #[test]
+    fn overlap_is_marked_on_both_and_absent_from_the_exclusive_track() {
+        let f = frames(&[(0..100, Some(0), None), (100..150, Some(1), Some(0)), (150..300, Some(1), None)]);
+        assert_eq!(brief(&overlapping(&f, &evidence(), &shape(0, 0))), [(0, 0, 2553, true), (1, 1710, 5085, true)]);
+        assert_eq!(brief(&exclusive(&f, &evidence(), &shape(0, 0))), [(0, 0, 1710, false), (1, 1710, 5085, true)]);
+    }
+
+    #[test]
+    fn the_exclusive_track_bridges_pauses_of_one_speaker_only() {
+        let f = frames(&[(0..100, Some(0), None), (110..200, Some(0), None), (205..300, Some(1), None)]);
+        assert_eq!(brief(&exclusive(&f, &evidence(), &shape(500, 0))), [(0, 0, 3397, false), (1, 3482, 5085, false)]);
+    }
+
+    #[test]
+    fn confidence_follows_the_sound() {
+        let f = frames(&[(0..200, Some(0), None), (350..500, Some(0), None)]);
+        let turns = overlapping(&f, &evidence(), &shape(0, 0));
+        assert!(turns[0].confidence > 0.99 && turns[1].confidence < 0.01);
+    }
+}

@@ -1,0 +1,74 @@
+//! Measuring voices: a normalised embedding per window, in batches, from features that overlapping windows share.
+
+use audio::fbank::{self, Fbank};
+
+use super::recording::{Buffer, Recording};
+use super::windows::{LENGTH, Window};
+use crate::embed::{MELS, SpeakerModel};
+use crate::{Cancel, Error, similarity};
+
+/// Windows per run of the network.
+const BATCH: usize = 16;
+/// Feature frames in a window.
+const FRAMES: usize = (LENGTH - 400) / 160 + 1;
+
+/// The embedding of each window, of norm 1. Reads the recording from its start; `windows` are in order.
+///
+/// # Errors
+/// Those of the recording and of the network.
+pub fn embed(
+    recording: &mut dyn Recording,
+    windows: &[Window],
+    model: &mut SpeakerModel,
+    cancel: &Cancel,
+) -> Result<Vec<Vec<f32>>, Error> {
+    let mut buffer = Buffer::open(recording)?;
+    let mut fbank = Fbank::new();
+    let mut voices = Vec::with_capacity(windows.len());
+    let mut batch = Vec::with_capacity(BATCH * FRAMES * MELS);
+    for group in windows.chunk_by(|a, b| b.start < a.end()) {
+        for part in group.chunks(BATCH) {
+            let (start, end) = (part[0].start, part.iter().map(Window::end).max().unwrap_or(0));
+            let features = fbank.compute(buffer.range(start, end, cancel)?);
+            for window in part {
+                push_window(&features, (window.start - start) / 160, fbank::frames(window.samples), &mut batch);
+                if batch.len() == BATCH * FRAMES * MELS {
+                    run(&mut batch, model, &mut voices, cancel)?;
+                }
+            }
+        }
+    }
+    run(&mut batch, model, &mut voices, cancel)?;
+    Ok(voices)
+}
+
+/// Adds a window's features to a batch: repeated until they fill it, and with mean 0 over time.
+fn push_window(features: &[f32], first: usize, frames: usize, batch: &mut Vec<f32>) {
+    let rows: Vec<&[f32]> = features.chunks_exact(MELS).skip(first).take(frames).collect();
+    let start = batch.len();
+    for row in rows.iter().cycle().take(FRAMES) {
+        batch.extend_from_slice(row);
+    }
+    let window = &mut batch[start..];
+    for mel in 0..MELS {
+        let bin = || (mel..window.len()).step_by(MELS);
+        let mean = (bin().map(|i| f64::from(window[i])).sum::<f64>() / FRAMES as f64) as f32;
+        (mel..window.len()).step_by(MELS).for_each(|i| window[i] -= mean);
+    }
+}
+
+fn run(
+    batch: &mut Vec<f32>,
+    model: &mut SpeakerModel,
+    voices: &mut Vec<Vec<f32>>,
+    cancel: &Cancel,
+) -> Result<(), Error> {
+    if batch.is_empty() {
+        return Ok(());
+    }
+    let mut made = model.embed_features(batch, batch.len() / (FRAMES * MELS), cancel)?;
+    made.iter_mut().for_each(|v| similarity::normalize(v));
+    voices.append(&mut made);
+    batch.clear();
+    Ok(())
+}
