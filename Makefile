@@ -75,9 +75,9 @@ clean: ## Stop the throw-away server and remove everything under target/ (instal
 
 # --- the steps ---
 
-packages: $T/packages$(subst /,-,$(PG_CONFIG))
+packages: $T/packages-$(subst /,-,$(PG_CONFIG))
 
-$T/packages$(subst /,-,$(PG_CONFIG)): scripts/packages
+$T/packages-$(subst /,-,$(PG_CONFIG)): scripts/packages
 	@scripts/packages && mkdir -p $T && touch $@
 
 models: $T/models/.fetched

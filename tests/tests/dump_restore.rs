@@ -10,7 +10,7 @@ fn furnish(database: &Database, scratch: &Scratch) {
          INSERT INTO voices (id) SELECT generate_series(1, 5);
          CREATE INDEX ON voices USING hnsw (f vector_cosine_ops);
          CREATE VIEW alike AS SELECT id, cosine_similarity(f, ai_audio_embed('{clip}')) AS similarity FROM voices;
-         SELECT ai_audio_register_model('mine', 'speaker-embedding', file, '{{\"aliases\": [\"my own\"]}}')
+         SELECT ai_audio_register_model('mine', task, file, '{{\"aliases\": [\"my own\"]}}')
          FROM ai_audio_models WHERE name = 'campplus_zh_en'"
     ));
 }

@@ -1,0 +1,154 @@
+//! Models: what is listed, a model of one's own, warming up.
+
+use sql_tests::{ClientExt, Database, Role, Scratch, SqlState, tone, wav};
+
+/// Registers the built-in model's file under a name of one's own.
+
+fn register(name: &str, config: &str) -> String {
+    format!(
+        "SELECT ai_audio_register_model('{name}', 'speaker-embedding', ({BUILT_IN}), '{config}')"
+    )
+}
+
+#[test]
+fn the_built_in_model_says_what_it_is() {
+    let mut client = Database::new().connect();
+    let told: String = client.value(
+        "SELECT concat_ws('|', dimensions, sample_rate, 'audio_embedding' = ANY (aliases), 'zh' = ANY (languages), licence,
+                          size > 1000000, length(sha256)) FROM ai_audio_models WHERE name = 'campplus_zh_en'",
+    );
+    assert_eq!(told, "192|16000|t|t|Apache-2.0|t|64");
+}
+
+#[test]
+fn warming_up_loads_and_the_view_shows_it() {
+    let mut client = Database::new().connect();
+    let loaded = "SELECT loaded FROM ai_audio_models WHERE name = 'campplus_zh_en'";
+    assert!(!client.value::<bool>(loaded));
+    client.run("SELECT ai_audio_warmup()");
+    assert!(client.value::<bool>(loaded));
+    assert_eq!(
+        client.value::<i64>("SELECT model_loads FROM ai_audio_stats()"),
+        1
+    );
+    client.run("SELECT ai_audio_warmup('campplus_zh_en')");
+    assert_eq!(
+        client.value::<i64>("SELECT model_loads FROM ai_audio_stats()"),
+        1,
+        "loaded once is enough"
+    );
+}
+
+#[test]
+fn a_model_of_ones_own_is_used_by_name_and_alias_until_dropped() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let clip = scratch.file("clip.wav", &wav(&tone(3), 16_000));
+    let mut client = database.connect();
+    client.run(&register("mine", r#"{"aliases": ["my own"]}"#));
+    for name in ["mine", "my own"] {
+        let same: f64 = client.value(&format!(
+            "SELECT cosine_similarity(ai_audio_embed('{name}', '{clip}'), ai_audio_embed('{clip}'))"
+        ));
+        assert!(same > 0.9999, "{name}: {same}");
+    }
+    // Another session sees it, too.
+    assert_eq!(
+        database
+            .connect()
+            .value::<i32>("SELECT dimensions FROM ai_audio_models WHERE name = 'mine'"),
+        192
+    );
+    client.fails(
+        &register("mine", "{}"),
+        SqlState::INVALID_PARAMETER_VALUE,
+        &["mine"],
+    );
+    client.run("SELECT ai_audio_drop_model('mine')");
+    client.fails(
+        &format!("SELECT ai_audio_embed('mine', '{clip}')"),
+        SqlState::UNDEFINED_OBJECT,
+        &["\"mine\"", "campplus_zh_en"],
+    );
+}
+
+#[test]
+fn what_is_no_model_is_refused_and_forgotten() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let text = scratch.file("model.onnx", b"this is no model");
+    let mut client = database.connect();
+    for (path, task) in [
+        (text.as_str(), "speaker-embedding"),
+        ("/no/such/model.onnx", "speaker-embedding"),
+        (&text, "singing"),
+    ] {
+        client.error(&format!(
+            "SELECT ai_audio_register_model('broken', '{task}', '{path}')"
+        ));
+    }
+    for name in ["", "campplus_zh_en", "audio_embedding"] {
+        client.fails(
+            &register(name, "{}"),
+            SqlState::INVALID_PARAMETER_VALUE,
+            &[],
+        );
+    }
+    client.error(&register("odd", r#"{"colour": "blue"}"#));
+    assert_eq!(
+        client.value::<i64>("SELECT count(*) FROM ai_audio.models"),
+        0
+    );
+    client.fails(
+        "SELECT ai_audio_drop_model('campplus_zh_en')",
+        SqlState::INVALID_PARAMETER_VALUE,
+        &["built in"],
+    );
+    client.fails(
+        "SELECT ai_audio_drop_model('nobody')",
+        SqlState::INVALID_PARAMETER_VALUE,
+        &["nobody"],
+    );
+}
+
+#[test]
+fn a_rolled_back_registration_did_not_happen() {
+    let mut client = Database::new().connect();
+    client.run(&format!("BEGIN; {}; ROLLBACK", register("mine", "{}")));
+    client.fails(
+        "SELECT ai_audio_warmup('mine')",
+        SqlState::UNDEFINED_OBJECT,
+        &["mine"],
+    );
+}
+
+#[test]
+fn only_superusers_manage_models() {
+    let database = Database::new();
+    let role: Role = database.role("");
+    let mut client = database.connect_as(role.name());
+    let denied = SqlState::INSUFFICIENT_PRIVILEGE;
+    client.fails(
+        "SELECT ai_audio_register_model('mine', 'speaker-embedding', '/m.onnx')",
+        denied.clone(),
+        &[],
+    );
+    client.fails("SELECT ai_audio_drop_model('mine')", denied.clone(), &[]);
+    client.fails(
+        "INSERT INTO ai_audio.models VALUES ('mine', 'speaker-embedding', '/m.onnx')",
+        denied.clone(),
+        &[],
+    );
+    // Not even by a grant: a model is code that runs in the server.
+    database.connect().run(&format!(
+        "GRANT EXECUTE ON FUNCTION ai_audio_register_model TO {}",
+        role.name()
+    ));
+    client.fails(
+        "SELECT ai_audio_register_model('mine', 'speaker-embedding', '/m.onnx')",
+        denied,
+        &[],
+    );
+    assert!(
+        client.value::<i64>("SELECT count(*) FROM ai_audio_models") > 0,
+        "everybody may look"
+    );
+}
