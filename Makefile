@@ -22,7 +22,8 @@ CLUSTER = scripts/cluster
 export AI_AUDIO_MODELS := $(CURDIR)/$T/models
 export AI_AUDIO_ORT := $(CURDIR)/$T/onnxruntime/libonnxruntime.so
 TEST_ENV = AI_AUDIO_TEST_URL="$$($(CLUSTER) url)" AI_AUDIO_PG_BIN="$$(dirname "$$($(CLUSTER) pg_config)")" \
-	AI_AUDIO_SPEECH_CLIPS="$$($(CLUSTER) directory)/speech"
+	AI_AUDIO_SPEECH_CLIPS="$$($(CLUSTER) lend $T/speech)" \
+	$${AI_AUDIO_SPEECH:+AI_AUDIO_SPEECH="$$($(CLUSTER) lend "$$AI_AUDIO_SPEECH")"}
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-env psql url stop install install-pgvector uninstall bench lint clean packages models library cluster server
@@ -34,7 +35,7 @@ demo: server ## Set everything up and play the voiceprint story on real recordin
 	@scripts/demo tests/sql/voiceprint.sql
 
 test: server ## Set everything up and run every test
-	@$(TEST_ENV) scripts/test $(CARGO_ARGS)
+	@env $(TEST_ENV) scripts/test $(CARGO_ARGS)
 
 test-env: server ## Print the environment that tests need, for `eval "$(make -s test-env)"`
 	@for setting in $(TEST_ENV) AI_AUDIO_MODELS="$$AI_AUDIO_MODELS" AI_AUDIO_ORT="$$AI_AUDIO_ORT"; do echo "export $$setting"; done
@@ -60,14 +61,14 @@ uninstall: ## Take the extension (not pgvector) out of the Postgres of PG_CONFIG
 	@scripts/install --remove $(PG_CONFIG)
 
 bench: server ## Measure (minutes)
-	@$(TEST_ENV) bench/run
+	@env $(TEST_ENV) bench/run
 
 lint: packages ## rustfmt, clippy, rustdoc and, where present, shellcheck and ruff; a warning is an error
 	cargo fmt --all --check
 	$(CARGO) clippy $(CARGO_ARGS) --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc $(CARGO_ARGS) --no-deps --document-private-items
-	if command -v shellcheck; then shellcheck -x scripts/* .ci/run; fi
-	if command -v ruff; then ruff check models scripts bench; fi
+	if command -v shellcheck; then shellcheck -x -P scripts $$(grep -lE "^#!.*bash" scripts/* bench/run .ci/run) scripts/common.sh; fi
+	if command -v ruff; then ruff check models bench scripts/demo; fi
 
 clean: ## Stop the throw-away server and remove everything under target/ (installed packages stay)
 	@$(CLUSTER) clean
@@ -92,12 +93,11 @@ $(SQL): $(sort $(wildcard sql/[0-9]*.sql)) ai_audio.control
 library: packages models $(SQL)
 	@$(CARGO) build $(CARGO_ARGS) >&2
 
-# A private copy of Postgres with the extension, pgvector and the speech clips in it.
+# A private copy of Postgres with the extension and pgvector in it.
 cluster: library
 	@$(CLUSTER) prepare
 	@scripts/pgvector $(PGVECTOR) "$$($(CLUSTER) pg_config)"
 	@scripts/install "$$($(CLUSTER) pg_config)" $(CARGO_OUT)/release/libai_audio.so
-	@cp -ru $T/speech "$$($(CLUSTER) directory)/"
 
 server: cluster
 	@$(CLUSTER) start

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # Sourced by the scripts here: where things are, and how to talk to the user.
 set -euo pipefail
 umask 022
