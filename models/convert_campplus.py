@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch_weights
-from graph import Graph, batch_norm, folded, ints, single
+from graph import BN_EPSILON, Graph, folded, ints
 from onnx import TensorProto
 
 BLOCKS = [(12, 1), (24, 2), (16, 2)]  # layers and dilation
@@ -49,29 +49,59 @@ def residual_head(g: Graph, weights, x: str) -> str:
     return g.op("Relu", convolve(x, "head.conv2", "head.bn2", stride=2))
 
 
+def convolve(g: Graph, x: str, weight, bias=None, **attributes) -> str:
+    """A convolution over time of [N, C, 1, T], as a 2-D one."""
+    attributes.setdefault("kernel_shape", [1, 1])
+    return g.op("Conv", x, weight[:, :, None, :], *([] if bias is None else [bias]), **attributes)
+
+
 def normalised(g: Graph, weights, x: str, prefix: str) -> str:
-    scale, shift = (single(v)[:, None] for v in batch_norm(weights, prefix))
-    return g.op("Relu", g.op("Add", g.op("Mul", x, scale), shift))
+    names = ("weight", "bias", "running_mean", "running_var")
+    return g.op("Relu", g.op("BatchNormalization", x, *(weights[f"{prefix}.{name}"] for name in names), epsilon=BN_EPSILON))
 
 
-def dense_layer(g: Graph, weights, x: str, prefix: str, dilation: int, segment_of_frame: str) -> str:
-    """32 more channels from all before them, masked by the context of the whole and of each segment."""
-    y = normalised(g, weights, x, prefix + "nonlinear1.batchnorm")
-    y = g.op("Relu", g.op("Conv", y, *folded(weights, prefix + "linear1", prefix + "nonlinear2.batchnorm"), kernel_shape=[1]))
-    cam = prefix + "cam_layer."
-    local = g.op("Conv", y, weights[cam + "linear_local.weight"], kernel_shape=[3], pads=[dilation] * 2, dilations=[dilation])
-    mask = g.op("Add", segment_means(g, y), g.op("ReduceMean", y, axes=[2], keepdims=1))
-    mask = g.op("Relu", g.op("Conv", mask, weights[cam + "linear1.weight"], weights[cam + "linear1.bias"], kernel_shape=[1]))
-    mask = g.op("Sigmoid", g.op("Conv", mask, weights[cam + "linear2.weight"], weights[cam + "linear2.bias"], kernel_shape=[1]))
-    return g.op("Concat", x, g.op("Mul", local, g.op("Gather", mask, segment_of_frame, axis=2)), axis=1)
+class Segments:
+    """Means over segments of 100 frames, the last as long as it is, and back: as products with two small matrices.
 
-
-def segment_means(g: Graph, x: str) -> str:
-    """Mean over each 100 frames; the last segment may be shorter and is divided by what it has.
-
-    No Pad node stands before it and the count excludes padding: ONNX Runtime 1.22 to 1.27 fuse a Pad wrongly.
+    The usual AveragePool with ceil_mode is avoided: behind a Pad, ONNX Runtime 1.22 to 1.27 divide a partial segment by
+    100. The matrices have frames x segments elements, which costs less than pooling up to some ten minutes of audio.
     """
-    return g.op("AveragePool", x, kernel_shape=[SEGMENT], strides=[SEGMENT], ceil_mode=1, count_include_pad=0)
+
+    def __init__(self, g: Graph, frames: str):
+        def count(end):
+            return g.op("Range", np.int64(0), g.op("Squeeze", end), np.int64(1))
+
+        segment_of_frame = g.op("Div", count(frames), np.int64(SEGMENT))
+        segments = count(g.op("Div", g.op("Add", frames, ints(SEGMENT - 1)), ints(SEGMENT)))
+        equal = g.op("Equal", g.op("Unsqueeze", segments, ints(1)), g.op("Unsqueeze", segment_of_frame, ints(0)))
+        self.spread = g.op("Cast", equal, to=TensorProto.FLOAT)  # [segments, frames]: 1 where the frame is in the segment
+        segment_mean = g.op("Div", self.spread, g.op("ReduceSum", self.spread, ints(1), keepdims=1))
+        whole_mean = g.op("Reciprocal", g.op("Cast", frames, to=TensorProto.FLOAT))
+        # [frames, segments]: mean of the segment plus mean of the whole, CAM++'s context
+        self.context = g.op("Transpose", g.op("Add", segment_mean, whole_mean), perm=[1, 0])
+
+
+def dense_layer(g: Graph, weights, x: str, prefix: str, dilation: int, segments: Segments) -> str:
+    """32 more channels from all before them, masked by the context of the whole and of each segment.
+
+    The mask depends on the segment alone, so it is computed once per segment and then spread over the frames.
+    """
+    cam = prefix + "cam_layer."
+    y = normalised(g, weights, x, prefix + "nonlinear1.batchnorm")
+    y = g.op("Relu", convolve(g, y, *folded(weights, prefix + "linear1", prefix + "nonlinear2.batchnorm")))
+    shape = {"kernel_shape": [1, 3], "pads": [0, dilation, 0, dilation], "dilations": [1, dilation]}
+    local = convolve(g, y, weights[cam + "linear_local.weight"], **shape)
+    mask = g.op("MatMul", g.op("Squeeze", y, ints(2)), segments.context)
+    for layer, activation in (("linear1", "Relu"), ("linear2", "Sigmoid")):
+        linear = (weights[f"{cam}{layer}.{name}"] for name in ("weight", "bias"))
+        mask = g.op(activation, g.op("Conv", mask, *linear, kernel_shape=[1]))
+    masked = g.op("Mul", local, g.op("MatMul", g.op("Unsqueeze", mask, ints(2)), segments.spread))
+    return g.op("Concat", x, blocked(g, masked, 32), axis=1)
+
+
+def blocked(g: Graph, x: str, channels: int) -> str:
+    """Multiplies by 1, in a convolution: ONNX Runtime keeps its outputs, and then all of the block, in its fast layout."""
+    return g.op("Conv", x, np.ones((channels, 1, 1, 1), np.float32), kernel_shape=[1, 1], group=channels)
 
 
 def statistics(g: Graph, x: str, frames: str) -> str:
@@ -84,22 +114,24 @@ def statistics(g: Graph, x: str, frames: str) -> str:
 
 
 def convert(members: dict[str, Path], out: Path) -> None:
-    """Writes `campplus_zh_en.onnx` into the folder `out`."""
+    """Writes `campplus_zh_en.onnx` into the folder `out`.
+
+    Time is the last of four dimensions throughout: for 2-D convolutions ONNX Runtime has faster kernels than for 1-D.
+    """
     weights = torch_weights.load(members["campplus_cn_en_common.pt"])
     g = Graph("campplus")
     x = g.op("Unsqueeze", g.op("Transpose", "feats", perm=[0, 2, 1]), ints(1))
-    x = g.op("Reshape", residual_head(g, weights, x), ints(0, 320, -1))
+    x = g.op("Reshape", residual_head(g, weights, x), ints(0, 320, 1, -1))
     tdnn = folded(weights, "xvector.tdnn.linear", "xvector.tdnn.nonlinear.batchnorm")
-    x = g.op("Relu", g.op("Conv", x, *tdnn, kernel_shape=[5], strides=[2], pads=[2, 2]))
-    frames = g.op("Shape", x, start=2)
-    every = g.op("Range", np.int64(0), g.op("Squeeze", frames), np.int64(1))
-    segment_of_frame = g.op("Div", every, np.int64(SEGMENT))
+    x = g.op("Relu", convolve(g, x, *tdnn, kernel_shape=[1, 5], strides=[1, 2], pads=[0, 2, 0, 2]))
+    frames = g.op("Shape", x, start=3)
+    segments = Segments(g, frames)
     for block, (layers, dilation) in enumerate(BLOCKS, 1):
         for layer in range(1, layers + 1):
-            x = dense_layer(g, weights, x, f"xvector.block{block}.tdnnd{layer}.", dilation, segment_of_frame)
+            x = dense_layer(g, weights, x, f"xvector.block{block}.tdnnd{layer}.", dilation, segments)
         x = normalised(g, weights, x, f"xvector.transit{block}.nonlinear.batchnorm")
-        x = g.op("Conv", x, weights[f"xvector.transit{block}.linear.weight"], kernel_shape=[1])
-    x = normalised(g, weights, x, "xvector.out_nonlinear.batchnorm")
+        x = convolve(g, x, weights[f"xvector.transit{block}.linear.weight"])
+    x = g.op("Squeeze", normalised(g, weights, x, "xvector.out_nonlinear.batchnorm"), ints(2))
     weight, bias = folded(weights, "xvector.dense.linear", "xvector.dense.nonlinear.batchnorm")
     g.op("Gemm", statistics(g, x, frames), weight[:, :, 0], bias, transB=1, output="embedding")
     g.save(out / "campplus_zh_en.onnx", {"feats": ["N", "T", 80]}, {"embedding": ["N", 192]}, METADATA)
