@@ -1,0 +1,48 @@
+CREATE FUNCTION ai_audio_info(source text) RETURNS jsonb
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100000
+  AS 'MODULE_PATHNAME', 'ai_audio_info_wrapper';
+COMMENT ON FUNCTION ai_audio_info(text) IS
+  'container, codec, sample rate, channels and duration (ms) of a recording';
+
+CREATE FUNCTION ai_audio_info(source text, options text) RETURNS jsonb
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100000
+  AS 'MODULE_PATHNAME', 'ai_audio_info_wrapper';
+COMMENT ON FUNCTION ai_audio_info(text, text) IS
+  'container, codec, sample rate, channels and duration (ms) of a recording, with option on_error';
+
+CREATE FUNCTION ai_audio_info(source text, options jsonb) RETURNS jsonb
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100000
+  AS 'MODULE_PATHNAME', 'ai_audio_info_wrapper';
+COMMENT ON FUNCTION ai_audio_info(text, jsonb) IS
+  'container, codec, sample rate, channels and duration (ms) of a recording, with option on_error';
+
+CREATE FUNCTION ai_audio_info(source bytea) RETURNS jsonb
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100000
+  AS 'MODULE_PATHNAME', 'ai_audio_info_wrapper';
+COMMENT ON FUNCTION ai_audio_info(bytea) IS
+  'container, codec, sample rate, channels and duration (ms) of a recording';
+
+CREATE FUNCTION ai_audio_info(source bytea, options text) RETURNS jsonb
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100000
+  AS 'MODULE_PATHNAME', 'ai_audio_info_wrapper';
+COMMENT ON FUNCTION ai_audio_info(bytea, text) IS
+  'container, codec, sample rate, channels and duration (ms) of a recording, with option on_error';
+
+CREATE FUNCTION ai_audio_info(source bytea, options jsonb) RETURNS jsonb
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100000
+  AS 'MODULE_PATHNAME', 'ai_audio_info_wrapper';
+COMMENT ON FUNCTION ai_audio_info(bytea, jsonb) IS
+  'container, codec, sample rate, channels and duration (ms) of a recording, with option on_error';
+
+CREATE FUNCTION ai_audio_version(OUT extension text, OUT onnxruntime text, OUT build text) RETURNS SETOF record
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000 ROWS 1
+  AS 'MODULE_PATHNAME', 'ai_audio_version_wrapper';
+COMMENT ON FUNCTION ai_audio_version() IS
+  'versions of the extension and of the ONNX Runtime library it uses, and how it was built';
+
+CREATE FUNCTION ai_audio_stats(OUT calls bigint, OUT audio_seconds float8, OUT decode_ms float8,
+    OUT inference_ms float8, OUT model_loads bigint) RETURNS SETOF record
+  LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED COST 10 ROWS 1
+  AS 'MODULE_PATHNAME', 'ai_audio_stats_wrapper';
+COMMENT ON FUNCTION ai_audio_stats() IS
+  'what this session has done so far: calls on recordings, seconds of audio, time decoding and in models, models loaded';

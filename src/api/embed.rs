@@ -1,0 +1,68 @@
+//! `ai_audio_embed`: a recording's voiceprint.
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use serde::Deserialize;
+use speech::embed::SpeakerModel;
+use speech::similarity;
+
+use crate::api::call::Call;
+use crate::api::input::Recording;
+use crate::api::options;
+use crate::errors::Error;
+use crate::models::{Engine, Model, Task};
+use crate::vector::{MAX_DIMENSIONS, Vector};
+use crate::{interrupt, stats};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct EmbedOptions {
+    /// Length of the result: zeros are appended, which changes neither cosine nor L2 distance.
+    dimensions: Option<u32>,
+    /// Scale to norm 1.
+    normalize: bool,
+}
+
+/// `ai_audio_embed(source)`, `(model, source)`, `(model, source, options)`: the voiceprint of a recording.
+#[pg_extern]
+fn ai_audio_embed(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<Vector>, ErrorReport> {
+    // SAFETY: declared in these shapes in sql/, all of them STRICT.
+    Ok(unsafe { Call::model_first(fcinfo) }.and_then(embed)?)
+}
+
+fn embed(call: Call) -> Result<Option<Vector>, Error> {
+    stats::CALLS.add(1);
+    let (common, own) = options::read::<EmbedOptions>(call.options)?;
+    let model = Model::find(call.model.as_deref().unwrap_or("audio_embedding"), Task::SpeakerEmbedding)?;
+    let dimensions = own.dimensions.map(|d| padded_dimensions(d, &model)).transpose()?;
+    let selection = common.selection()?;
+    let engine = Engine::current();
+    let voiceprint = Recording::new(&call.source).and_then(|recording| {
+        interrupt::run(|cancel| -> Result<_, Error> {
+            let audio = recording.decode(&selection, cancel)?;
+            let mut speaker = engine.load(&model, SpeakerModel::open)?;
+            let voiceprint = stats::INFERENCE_US.time(|| speaker.embed(&audio.samples, cancel));
+            voiceprint.map_err(|e| recording.blame(e))
+        })
+    });
+    let Some(mut voiceprint) = common.on_error.apply(voiceprint)? else { return Ok(None) };
+    if own.normalize {
+        similarity::normalize(&mut voiceprint);
+    }
+    voiceprint.resize(dimensions.unwrap_or(0).max(voiceprint.len()), 0.0);
+    Ok(Some(Vector(voiceprint)))
+}
+
+fn padded_dimensions(wanted: u32, model: &Model) -> Result<usize, Error> {
+    let wanted = wanted as usize;
+    let own = model.dimensions.unwrap_or(1) as usize;
+    if (own..=MAX_DIMENSIONS).contains(&wanted) {
+        return Ok(wanted);
+    }
+    let why = format!(
+        "option \"dimensions\": model \"{}\" makes {own} dimensions, which can be padded to at most {MAX_DIMENSIONS}, \
+         not brought to {wanted}",
+        model.name
+    );
+    Err(Error::Options(why))
+}

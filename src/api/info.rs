@@ -1,0 +1,81 @@
+//! What there is to know: about a recording, about this installation, about this backend's work.
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use pgrx::JsonB;
+use serde_json::json;
+
+use crate::api::call::Call;
+use crate::api::input::Recording;
+use crate::api::options::{self, NoMore};
+use crate::errors::Error;
+use crate::models::Engine;
+use crate::{interrupt, stats};
+
+/// `ai_audio_info(source)`: container, codec, sample rate, channels and duration.
+#[pg_extern]
+fn ai_audio_info(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<JsonB>, ErrorReport> {
+    // SAFETY: declared as (source) and (source, options) in sql/, STRICT.
+    Ok(unsafe { Call::source_first(fcinfo) }.and_then(info)?)
+}
+
+fn info(call: Call) -> Result<Option<JsonB>, Error> {
+    let (common, NoMore {}) = options::read(call.options)?;
+    let probed = Recording::new(&call.source).and_then(|recording| {
+        interrupt::run(|cancel| -> Result<_, Error> {
+            let input = recording.open(cancel)?;
+            let probed = audio::probe(&input, cancel.flag());
+            probed.map_err(|error| Error::Audio { name: recording.name().into(), error })
+        })
+    });
+    let probed = common.on_error.apply(probed)?;
+    Ok(probed.map(|i| {
+        JsonB(json!({
+            "container": i.container,
+            "codec": i.codec,
+            "sample_rate": i.sample_rate,
+            "channels": i.channels,
+            "duration": i.duration_ms,
+        }))
+    }))
+}
+
+/// `ai_audio_version()`: the extension, the ONNX Runtime it uses, and how it was built.
+#[pg_extern]
+#[allow(clippy::type_complexity)]
+fn ai_audio_version()
+-> TableIterator<'static, (name!(extension, String), name!(onnxruntime, String), name!(build, String))> {
+    let engine = Engine::current();
+    let runtime = interrupt::run(|_| engine.runtime().map_err(Error::from));
+    let onnxruntime = runtime.map_or_else(|e| format!("unavailable: {e}"), |r| r.version().to_string());
+    let build = format!(
+        "PostgreSQL {}, {}, {}",
+        pg_sys::PG_VERSION.to_string_lossy(),
+        std::env::consts::ARCH,
+        if cfg!(debug_assertions) { "debug" } else { "release" }
+    );
+    TableIterator::once((env!("CARGO_PKG_VERSION").to_string(), onnxruntime, build))
+}
+
+/// `ai_audio_stats()`: what this backend has done so far.
+#[pg_extern]
+#[allow(clippy::type_complexity)]
+fn ai_audio_stats() -> TableIterator<
+    'static,
+    (
+        name!(calls, i64),
+        name!(audio_seconds, f64),
+        name!(decode_ms, f64),
+        name!(inference_ms, f64),
+        name!(model_loads, i64),
+    ),
+> {
+    let ms = |c: &stats::Counter| c.get() as f64 / 1000.0;
+    TableIterator::once((
+        stats::CALLS.get() as i64,
+        ms(&stats::AUDIO_MS),
+        ms(&stats::DECODE_US),
+        ms(&stats::INFERENCE_US),
+        stats::MODEL_LOADS.get() as i64,
+    ))
+}

@@ -1,0 +1,194 @@
+//! The models: listing, registering, dropping and loading ahead.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use pgrx::JsonB;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use sha2::{Digest, Sha256};
+use speech::embed::SpeakerModel;
+
+use crate::errors::Error;
+use crate::interrupt;
+use crate::models::{self, Engine, Model, Task};
+
+/// `ai_audio.list_models()`: the rows of the view `ai_audio_models`.
+#[pg_extern]
+#[allow(clippy::type_complexity)]
+fn ai_audio_list_models() -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(name, String),
+            name!(aliases, Vec<String>),
+            name!(task, String),
+            name!(dimensions, Option<i32>),
+            name!(sample_rate, i32),
+            name!(languages, Vec<String>),
+            name!(licence, Option<String>),
+            name!(file, String),
+            name!(size, Option<i64>),
+            name!(sha256, Option<String>),
+            name!(loaded, bool),
+            name!(built_in, bool),
+        ),
+    >,
+    ErrorReport,
+> {
+    let all = Model::built_in().chain(Model::registered().map_err(ErrorReport::from)?);
+    let rows: Vec<_> = all
+        .map(|m| {
+            let loaded = m.is_loaded();
+            let size = size_of_path(&m.path).and_then(|s| i64::try_from(s).ok());
+            let file = m.path.to_string_lossy().into_owned();
+            let dimensions = m.dimensions.and_then(|d| i32::try_from(d).ok());
+            let task = m.task.to_string();
+            (m.name, m.aliases, task, dimensions, m.sample_rate as i32, m.languages, m.licence, file, size, m.sha256,
+             loaded, m.built_in)
+        })
+        .collect();
+    Ok(TableIterator::new(rows))
+}
+
+/// Bytes of a file, or of the files in a directory; `None` if it is missing.
+fn size_of_path(path: &Path) -> Option<u64> {
+    let meta = path.metadata().ok()?;
+    if !meta.is_dir() {
+        return Some(meta.len());
+    }
+    let files = fs::read_dir(path).ok()?;
+    Some(files.filter_map(|f| f.ok()?.metadata().ok()).filter(fs::Metadata::is_file).map(|m| m.len()).sum())
+}
+
+/// `ai_audio_register_model(name, task, path, config)`: adds a model file of the server. Superusers only: ONNX Runtime
+/// trusts model files.
+#[pg_extern]
+fn ai_audio_register_model(name: &str, task: &str, path: &str, config: JsonB) -> Result<(), ErrorReport> {
+    Ok(register(name, task, Path::new(path), &config)?)
+}
+
+fn register(name: &str, task: &str, path: &Path, config: &JsonB) -> Result<(), Error> {
+    only_superusers("register")?;
+    let known = || Task::ALL.map(|t| t.to_string()).join(", ");
+    let task = Task::parse(task).ok_or_else(|| Error::Argument(format!("unknown task \"{task}\": one of {}", known())))?;
+    let parsed = models::config(&config.0)?;
+    for new in std::iter::once(name).chain(parsed.aliases.iter().map(String::as_str)) {
+        if new.is_empty() || new.len() > 63 {
+            return Err(Error::Argument(format!("a model's name has 1 to 63 bytes, not {}", new.len())));
+        }
+        if Model::built_in().any(|m| m.name == new || m.aliases.iter().any(|a| a == new)) {
+            return Err(Error::Argument(format!("\"{new}\" is the name of a built-in model")));
+        }
+    }
+    if !path.is_absolute() {
+        return Err(Error::Argument(format!("the model's path \"{}\" must be absolute", path.display())));
+    }
+    let engine = Engine::current();
+    let file = path.to_path_buf();
+    models::forget(path); // a file that was replaced must not be judged by its old content
+    let (dimensions, sha256) = interrupt::run(|_| -> Result<_, Error> {
+        let dimensions = try_out(&engine, task, &file)?;
+        Ok((dimensions, sha256_of(&file)?))
+    })?;
+    let taken = Spi::get_one_with_args::<bool>(
+        "SELECT EXISTS (SELECT FROM ai_audio.models WHERE name = $1)",
+        &[name.into()],
+    )?;
+    if taken == Some(true) {
+        return Err(Error::Argument(format!("model \"{name}\" is registered already; drop it first with ai_audio_drop_model")));
+    }
+    Spi::run_with_args(
+        "INSERT INTO ai_audio.models (name, task, path, config, dimensions, sha256) VALUES ($1, $2, $3, $4, $5, $6)",
+        &[
+            name.into(),
+            task.to_string().into(),
+            path.to_string_lossy().into_owned().into(),
+            JsonB(config.0.clone()).into(),
+            dimensions.and_then(|d| i32::try_from(d).ok()).into(),
+            sha256.into(),
+        ],
+    )?;
+    Ok(())
+}
+
+fn only_superusers(what: &str) -> Result<(), Error> {
+    // SAFETY: a catalog look-up in a transaction.
+    if unsafe { pg_sys::superuser() } {
+        return Ok(());
+    }
+    let message = format!("permission denied to {what} a model");
+    Err(Error::Privilege { message, hint: "Models are code that runs in the server: only superusers manage them." })
+}
+
+/// Opens a model as its task would; gives the length of its vectors, if it makes any.
+fn try_out(engine: &Engine, task: Task, path: &Path) -> Result<Option<usize>, speech::Error> {
+    let model = unregistered(task, path);
+    match task {
+        Task::SpeakerEmbedding => Ok(Some(engine.load(&model, SpeakerModel::open)?.dimensions())),
+        _ => Ok(None),
+    }
+}
+
+fn unregistered(task: Task, path: &Path) -> Model {
+    Model {
+        name: String::new(),
+        aliases: Vec::new(),
+        task,
+        dimensions: None,
+        sample_rate: audio::SAMPLE_RATE,
+        languages: Vec::new(),
+        licence: None,
+        path: path.into(),
+        sha256: None,
+        built_in: false,
+    }
+}
+
+fn sha256_of(path: &Path) -> Result<Option<String>, Error> {
+    if path.is_dir() {
+        return Ok(None);
+    }
+    let failed = |e: std::io::Error| Error::Argument(format!("cannot read \"{}\": {e}", path.display()));
+    let (mut file, mut hash) = (File::open(path).map_err(failed)?, Sha256::new());
+    let mut block = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut block).map_err(failed)? {
+            0 => break,
+            n => hash.update(&block[..n]),
+        }
+    }
+    Ok(Some(hash.finalize().iter().map(|b| format!("{b:02x}")).collect()))
+}
+
+/// `ai_audio_drop_model(name)`: forgets a registered model; its file stays.
+#[pg_extern]
+fn ai_audio_drop_model(name: &str) -> Result<(), ErrorReport> {
+    Ok(drop_model(name)?)
+}
+
+fn drop_model(name: &str) -> Result<(), Error> {
+    only_superusers("drop")?;
+    if Model::built_in().any(|m| m.name == name || m.aliases.iter().any(|a| a == name)) {
+        return Err(Error::Argument(format!("model \"{name}\" is built in and cannot be dropped")));
+    }
+    let path = Spi::get_one_with_args::<String>("DELETE FROM ai_audio.models WHERE name = $1 RETURNING path", &[name.into()]);
+    match path {
+        Ok(Some(path)) => models::forget(&PathBuf::from(path)),
+        _ => return Err(Error::Argument(format!("no model is registered as \"{name}\""))),
+    }
+    Ok(())
+}
+
+/// `ai_audio_warmup([model])`: loads a model ahead of the first query.
+#[pg_extern]
+fn ai_audio_warmup(model: default!(&str, "'audio_embedding'")) -> Result<(), ErrorReport> {
+    Ok(warm_up(model)?)
+}
+
+fn warm_up(name: &str) -> Result<(), Error> {
+    let model = Model::named(name)?;
+    let engine = Engine::current();
+    interrupt::run(|_| try_out(&engine, model.task, &model.path).map(drop))
+}

@@ -1,0 +1,221 @@
+//! Options: a JSON object, read into a struct per function. Unknown names and wrong types are errors that list what
+//! would be right.
+
+use serde::de::{DeserializeOwned, Error as _, Visitor};
+use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
+use serde_json::{Map, Value};
+
+use crate::errors::Error;
+
+/// Longest text of options; what they hold is small.
+const MAX_TEXT: usize = 64 << 10;
+/// Deepest nesting that the parser may be led into.
+const MAX_DEPTH: usize = 32;
+
+/// Parses JSON, or its lenient form JSON5.
+pub fn parse_text(text: &str) -> Result<Map<String, Value>, Error> {
+    if text.len() > MAX_TEXT {
+        return Err(Error::Options(format!("options are at most {MAX_TEXT} bytes long, not {}", text.len())));
+    }
+    if nesting(text) > MAX_DEPTH {
+        return Err(Error::Options("options are nested too deeply".into()));
+    }
+    let value = json5::from_str(text)
+        .map_err(|e| Error::Options(format!("options must be a JSON object such as '{{\"start_time\": 1000}}': {e}")))?;
+    object(value)
+}
+
+/// The object in a JSON value.
+pub fn object(value: Value) -> Result<Map<String, Value>, Error> {
+    match value {
+        Value::Object(map) => Ok(map),
+        other => Err(Error::Options(format!("options must be a JSON object, not {}", kind(&other)))),
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// An upper bound of the depth a recursive parser can reach.
+fn nesting(text: &str) -> usize {
+    let mut depth = 0usize;
+    let mut deepest = 0;
+    for byte in text.bytes() {
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
+/// What every function on a recording takes.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Common {
+    /// Start of the part to work on, ms.
+    #[serde(deserialize_with = "millis")]
+    pub start_time: Option<u64>,
+    /// End of the part to work on, ms.
+    #[serde(deserialize_with = "millis")]
+    pub end_time: Option<u64>,
+    /// Which channel.
+    pub channel: Channel,
+    /// What an unreadable recording does.
+    pub on_error: OnError,
+}
+
+/// Which channel of a recording to work on.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Channel {
+    /// All mixed into one.
+    #[default]
+    Mix,
+    /// Each by itself; not every function can.
+    Each,
+    /// One, counted from 0.
+    Index(u32),
+}
+
+impl Channel {
+    /// The one channel to decode.
+    pub fn single(self) -> Result<audio::Channel, Error> {
+        match self {
+            Channel::Mix => Ok(audio::Channel::Mix),
+            Channel::Index(i) => Ok(audio::Channel::Index(i)),
+            Channel::Each => Err(Error::Options("option \"channel\": this function takes 'mix' or a number".into())),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Channel {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let wrong = || D::Error::custom("expected 'mix', 'each' or a channel's number from 0");
+        match Value::deserialize(deserializer)? {
+            Value::String(s) if s == "mix" => Ok(Channel::Mix),
+            Value::String(s) if s == "each" => Ok(Channel::Each),
+            Value::String(s) => s.parse().map(Channel::Index).map_err(|_| wrong()),
+            value => whole(&value).and_then(|n| u32::try_from(n).ok()).map(Channel::Index).ok_or_else(wrong),
+        }
+    }
+}
+
+/// What a recording that cannot be read does to the statement.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum OnError {
+    /// Ends it.
+    #[default]
+    Error,
+    /// Gives NULL, or no rows, and a warning.
+    Null,
+}
+
+impl OnError {
+    /// Applies the choice to a result. Cancelling, privileges and wrong arguments are never hidden.
+    pub fn apply<T>(self, result: Result<T, Error>) -> Result<Option<T>, Error> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if self == OnError::Null && error.is_about_the_recording() => {
+                error.warn();
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Reads whole milliseconds, written as an integer or as a float without a fraction.
+pub fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let wrong = || D::Error::custom(format!("expected milliseconds as a whole number from 0, found {value}"));
+    whole(&value).map(Some).ok_or_else(wrong)
+}
+
+fn whole(value: &Value) -> Option<u64> {
+    let float = || value.as_f64().filter(|x| x.fract() == 0.0 && (0.0..9e15).contains(x)).map(|x| x as u64);
+    value.as_u64().or_else(float)
+}
+
+/// Options of one function beside the common ones.
+pub trait Options: DeserializeOwned {}
+impl<T: DeserializeOwned> Options for T {}
+
+/// No options beside the common ones.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoMore {}
+
+/// Splits options into the common ones and those of one function, which has `#[serde(deny_unknown_fields)]`.
+pub fn read<T: Options>(mut options: Map<String, Value>) -> Result<(Common, T), Error> {
+    let (common_names, own_names) = (fields_of::<Common>(), fields_of::<T>());
+    let mut common = Map::new();
+    for name in common_names {
+        if let Some((key, value)) = options.remove_entry(*name) {
+            common.insert(key, value);
+        }
+    }
+    let known = known::<T>;
+    if let Some(unknown) = options.keys().find(|key| !own_names.contains(&key.as_str())) {
+        return Err(Error::UnknownOption { name: unknown.clone(), known: known() });
+    }
+    let common: Common = from_map(common, known)?;
+    if let (Some(start), Some(end)) = (common.start_time, common.end_time)
+        && start >= end
+    {
+        return Err(Error::Options(format!("start_time ({start}) must be before end_time ({end})")));
+    }
+    Ok((common, from_map(options, known)?))
+}
+
+/// The names of all options of a function.
+pub fn known<T: Options>() -> String {
+    let mut names: Vec<&str> = fields_of::<Common>().iter().chain(fields_of::<T>()).copied().collect();
+    names.sort_unstable();
+    names.join(", ")
+}
+
+/// Reads the fields one by one, so that a wrong one is named.
+fn from_map<T: DeserializeOwned>(map: Map<String, Value>, known: impl Fn() -> String) -> Result<T, Error> {
+    serde_path_to_error::deserialize(Value::Object(map)).map_err(|e| {
+        let option = e.path().to_string();
+        Error::WrongOption { option, reason: e.into_inner().to_string(), known: known() }
+    })
+}
+
+/// The field names that a struct deserialises.
+fn fields_of<T: DeserializeOwned>() -> &'static [&'static str] {
+    struct Names<'a>(&'a mut &'static [&'static str]);
+    impl<'de> Deserializer<'de> for Names<'_> {
+        type Error = serde::de::value::Error;
+        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+            Err(Self::Error::custom("not a struct"))
+        }
+        fn deserialize_struct<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            fields: &'static [&'static str],
+            _: V,
+        ) -> Result<V::Value, Self::Error> {
+            *self.0 = fields;
+            Err(Self::Error::custom("only its fields"))
+        }
+        forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+            newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+        }
+    }
+    let mut names: &'static [&'static str] = &[];
+    let _ = T::deserialize(Names(&mut names));
+    names
+}

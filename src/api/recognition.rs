@@ -1,0 +1,278 @@
+//! A recognition in progress: what `ai_audio_transcribe` and `ai_audio_sentences` pull sentences from.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use audio::{Info, Input, Reader, Selection};
+use pgrx::prelude::*;
+use serde::{Deserialize, Deserializer};
+use speech::Cancel;
+use speech::transcribe::speakers::{Attribution, Grouping, Spoken};
+use speech::transcribe::{self, Detected, Language, Transcriber};
+use speech::vad::Vad;
+
+use crate::api::call::{Call, Source};
+use crate::api::input::Recording;
+use crate::api::options::{Channel, Common};
+use crate::errors::Error;
+use crate::models::{Engine, Loaded, Model, Task};
+use crate::{interrupt, settings, stats};
+
+/// The model when none is named.
+const DEFAULT_MODEL: &str = "audio_transcription";
+/// Time between two reports of progress.
+const REPORT_EVERY: Duration = Duration::from_secs(2);
+/// Widest beam: memory grows with it.
+const MAX_BEAMS: u32 = 16;
+
+/// Options of speech recognition.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RecognitionOptions {
+    /// The language spoken.
+    #[serde(deserialize_with = "language")]
+    lang: Option<Language>,
+    /// The same.
+    #[serde(deserialize_with = "language")]
+    language: Option<Language>,
+    task: TaskName,
+    prompt: Option<String>,
+    #[serde(deserialize_with = "hotwords")]
+    hotwords: Option<String>,
+    /// Whether sentences list their words.
+    pub word_timestamps: bool,
+    beam_size: Option<u32>,
+    temperature: Option<f32>,
+    /// Whether to tell speakers apart.
+    pub diarization: Option<bool>,
+    speaker_count: Option<u32>,
+    diarization_mode: Mode,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum TaskName {
+    #[default]
+    Transcribe,
+    Translate,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Mode {
+    Word,
+    #[default]
+    Sentence,
+    Speaker,
+}
+
+fn language<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Language>, D::Error> {
+    let code = String::deserialize(deserializer)?;
+    Language::parse(&code).map(Some).map_err(serde::de::Error::custom)
+}
+
+/// A text, or a list of texts.
+fn hotwords<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a text or an array of texts")]
+    enum Given {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(Some(match Given::deserialize(deserializer)? {
+        Given::One(text) => text,
+        Given::Many(texts) => texts.join(", "),
+    }))
+}
+
+impl RecognitionOptions {
+    fn checked(&self) -> Result<transcribe::Options, Error> {
+        let wrong = |text: String| Err(Error::Options(text));
+        if self.lang.is_some() && self.language.is_some() && self.lang != self.language {
+            return wrong("lang and language are the same option; give one".into());
+        }
+        let beams = self.beam_size.unwrap_or(1);
+        if !(1..=MAX_BEAMS).contains(&beams) {
+            return wrong(format!("beam_size is between 1 and {MAX_BEAMS}, not {beams}"));
+        }
+        if let Some(t) = self.temperature.filter(|t| !(0.0..=1.0).contains(t)) {
+            return wrong(format!("temperature is between 0 and 1, not {t}"));
+        }
+        if self.speaker_count == Some(0) {
+            return wrong("speaker_count is at least 1".into());
+        }
+        Ok(transcribe::Options {
+            language: self.lang.or(self.language),
+            task: match self.task {
+                TaskName::Transcribe => transcribe::Task::Transcribe,
+                TaskName::Translate => transcribe::Task::Translate,
+            },
+            prompt: self.prompt.clone(),
+            hotwords: self.hotwords.clone(),
+            words: self.word_timestamps,
+            beam_size: beams as usize,
+            temperature: self.temperature,
+        })
+    }
+
+    fn grouping(&self) -> Grouping {
+        match self.diarization_mode {
+            Mode::Word => Grouping::Word,
+            Mode::Sentence => Grouping::Sentence,
+            Mode::Speaker => Grouping::Speaker,
+        }
+    }
+}
+
+/// A recording that is being recognised, channel after channel. Nothing runs between two calls of
+/// [`Recognition::next`].
+pub struct Recognition {
+    recording: Recording,
+    file_url: Option<String>,
+    input: Input,
+    info: Info,
+    selection: Selection,
+    options: transcribe::Options,
+    channels: Vec<u32>,
+    waiting: VecDeque<(u32, audio::Channel)>,
+    current: Option<(u32, Transcriber)>,
+    model: Loaded<transcribe::Model>,
+    vad: Loaded<Vad>,
+    progress: Option<Progress>,
+}
+
+impl Recognition {
+    /// Checks the call, opens the recording and loads the models.
+    ///
+    /// # Errors
+    /// [`Error::Options`], [`Error::UnknownModel`], [`Error::Privilege`], and those of the recording and the models.
+    pub fn start(call: &Call, common: &Common, own: RecognitionOptions) -> Result<Self, Error> {
+        let options = own.checked()?;
+        let name = call.model.as_deref().unwrap_or(DEFAULT_MODEL);
+        let model = Model::find(name, Task::SpeechRecognition)?;
+        let detector = Model::find("vad", Task::VoiceActivityDetection)?;
+        let selection = Common { channel: single(common.channel), ..common.clone() }.selection()?;
+        let engine = Engine::current();
+        let recording = Recording::new(&call.source)?;
+        let (input, info, vad, model) = interrupt::run(|cancel| -> Result<_, Error> {
+            let input = recording.open(cancel)?;
+            let info = audio::probe(&input, cancel.flag());
+            let info = info.map_err(|error| Error::Audio { name: recording.name().into(), error })?;
+            Ok((input, info, engine.load(&detector, Vad::open)?, engine.load(&model, transcribe::Model::open)?))
+        })?;
+        let each = |n: u32| (0..n.max(1)).map(|i| (i, audio::Channel::Index(i))).collect();
+        let waiting: VecDeque<_> = match common.channel {
+            Channel::Mix => [(0, audio::Channel::Mix)].into(),
+            Channel::Index(i) => [(i, audio::Channel::Index(i))].into(),
+            Channel::Each => each(info.channels),
+        };
+        let file_url = match &call.source {
+            Source::Text(text) => Some(source::redact(text)),
+            Source::Bytes(_) => None,
+        };
+        let progress = settings::progress().then(|| Progress::new(&recording));
+        let channels = waiting.iter().map(|(id, _)| *id).collect();
+        let current = None;
+        Ok(Self { recording, file_url, input, info, selection, options, channels, waiting, current, model, vad, progress })
+    }
+
+    /// The next sentences and their channel; `None` at the end.
+    ///
+    /// # Errors
+    /// Those of the recording and the models.
+    pub fn next(&mut self) -> Result<Option<(u32, Vec<Spoken>)>, Error> {
+        loop {
+            let Some((channel, transcriber)) = &mut self.current else {
+                let Some((id, channel)) = self.waiting.pop_front() else { return Ok(None) };
+                self.current = Some((id, self.transcriber(channel)?));
+                continue;
+            };
+            let (channel, before) = (*channel, transcriber.done_ms());
+            let (model, vad) = (&mut *self.model, &mut *self.vad);
+            let recording = &self.recording;
+            let sentences = interrupt::run(|cancel| {
+                let next = stats::INFERENCE_US.time(|| transcriber.next(model, vad, cancel));
+                next.map_err(|e| recording.blame(e))
+            })?;
+            let done_ms = transcriber.done_ms();
+            stats::AUDIO_MS.add(done_ms.saturating_sub(before));
+            if let Some(progress) = &mut self.progress {
+                progress.report(done_ms, self.info.duration_ms);
+            }
+            match sentences {
+                Some(all) => {
+                    let spoken = all.into_iter().map(|sentence| Spoken { speaker: 0, sentence }).collect();
+                    return Ok(Some((channel, spoken)));
+                }
+                None => self.current = None,
+            }
+        }
+    }
+
+    /// The language of the first speech; `None` if nobody speaks.
+    ///
+    /// # Errors
+    /// As [`Recognition::next`].
+    pub fn detect_language(mut self) -> Result<Option<Detected>, Error> {
+        let Some((_, channel)) = self.waiting.pop_front() else { return Ok(None) };
+        let transcriber = self.transcriber(channel)?;
+        let (model, vad) = (&mut *self.model, &mut *self.vad);
+        interrupt::run(|cancel| transcriber.detect_language(model, vad, cancel).map_err(|e| self.recording.blame(e)))
+    }
+
+    /// What the recording is.
+    pub fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// The channels that are transcribed.
+    pub fn channels(&self) -> Vec<u32> {
+        self.channels.clone()
+    }
+
+    /// The recording's path or URL, without secrets.
+    pub fn file_url(&self) -> Option<String> {
+        self.file_url.clone()
+    }
+
+    /// Whether speakers are told apart.
+    pub fn tells_speakers(&self) -> bool {
+        false
+    }
+
+    fn transcriber(&self, channel: audio::Channel) -> Result<Transcriber, Error> {
+        let selection = Selection { channel, ..self.selection.clone() };
+        let (input, recording) = (&self.input, &self.recording);
+        let reader = interrupt::run(|_| {
+            let failed = |error| Error::Audio { name: recording.name().into(), error };
+            Reader::open(input, &selection).map_err(failed)
+        })?;
+        Ok(Transcriber::new(reader, selection.start_ms.unwrap_or(0), self.options.clone()))
+    }
+}
+
+/// What stands for "each channel" while options are checked.
+fn single(channel: Channel) -> Channel {
+    if channel == Channel::Each { Channel::Mix } else { channel }
+}
+
+/// Says every few seconds how far the work is.
+struct Progress {
+    name: String,
+    last: Instant,
+}
+
+impl Progress {
+    fn new(recording: &Recording) -> Self {
+        Progress { name: recording.name().into(), last: Instant::now() }
+    }
+
+    fn report(&mut self, done_ms: u64, of_ms: Option<u64>) {
+        if self.last.elapsed() < REPORT_EVERY {
+            return;
+        }
+        self.last = Instant::now();
+        let of = of_ms.map(|ms| format!(" of {} s", ms / 1000)).unwrap_or_default();
+        ereport!(INFO, PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, format!("{}: {} s{of} transcribed", self.name, done_ms / 1000));
+    }
+}

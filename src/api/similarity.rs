@@ -1,0 +1,87 @@
+//! `cosine_similarity` of two voiceprints.
+
+use half::f16;
+use pgrx::prelude::*;
+use pgrx::{Array, pg_guard};
+use speech::similarity::{cosine, cosine_f16};
+
+use crate::vector::Detoasted;
+
+/// Declares a V1 function on two non-NULL datums that returns float8 or NULL. Called once per row of a table, so
+/// it reads its arguments in place.
+macro_rules! similarity_function {
+    ($name:ident, $finfo:ident, |$a:ident, $b:ident| $compute:expr) => {
+        #[doc(hidden)]
+        #[unsafe(no_mangle)]
+        pub extern "C" fn $finfo() -> &'static pg_sys::Pg_finfo_record {
+            static RECORD: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+            &RECORD
+        }
+
+        /// Cosine similarity in [-1, 1]; NULL where a norm is zero.
+        ///
+        /// # Safety
+        /// Called by Postgres as the strict function that `sql/` declares.
+        #[unsafe(no_mangle)]
+        #[pg_guard]
+        pub unsafe extern "C-unwind" fn $name(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+            // SAFETY: a strict function of two arguments has two that are not NULL.
+            unsafe {
+                let args = (*fcinfo).args.as_slice(2);
+                let ($a, $b) = (args[0].value, args[1].value);
+                match $compute {
+                    Some(similarity) => pg_sys::Datum::from(similarity.to_bits()),
+                    None => {
+                        (*fcinfo).isnull = true;
+                        pg_sys::Datum::from(0)
+                    }
+                }
+            }
+        }
+    };
+}
+
+similarity_function!(cosine_similarity_vector, pg_finfo_cosine_similarity_vector, |a, b| of::<f32>(a, b, cosine));
+similarity_function!(cosine_similarity_halfvec, pg_finfo_cosine_similarity_halfvec, |a, b| of::<f16>(a, b, cosine_f16));
+similarity_function!(cosine_similarity_real, pg_finfo_cosine_similarity_real, |a, b| of_arrays(a, b));
+
+/// # Safety
+/// Both datums are pgvector values with elements of type `T`.
+unsafe fn of<T>(a: pg_sys::Datum, b: pg_sys::Datum, cosine: fn(&[T], &[T]) -> Option<f64>) -> Option<f64> {
+    // SAFETY: by contract.
+    let (a, b) = unsafe { (Detoasted::new(a), Detoasted::new(b)) };
+    let (Some(a), Some(b)) = (unsafe { a.values::<T>() }, unsafe { b.values::<T>() }) else {
+        ereport!(ERROR, PgSqlErrorCode::ERRCODE_DATA_CORRUPTED, "a vector's length does not fit its dimensions");
+    };
+    same_dimensions(a.len(), b.len());
+    cosine(a, b)
+}
+
+/// # Safety
+/// Both datums are `real[]`.
+unsafe fn of_arrays(a: pg_sys::Datum, b: pg_sys::Datum) -> Option<f64> {
+    // SAFETY: by contract.
+    let (a, b) = unsafe { (real_array(a), real_array(b)) };
+    same_dimensions(a.len(), b.len());
+    cosine(&a, &b)
+}
+
+/// # Safety
+/// The datum is a `real[]`.
+unsafe fn real_array(datum: pg_sys::Datum) -> Vec<f32> {
+    // SAFETY: by contract.
+    let array = unsafe { Array::<f32>::from_polymorphic_datum(datum, false, pg_sys::FLOAT4ARRAYOID) };
+    let values: Option<Vec<f32>> = array.map_or(Some(Vec::new()), |a| a.iter().collect());
+    let Some(values) = values else {
+        ereport!(ERROR, PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, "an array to compare must not contain NULL");
+    };
+    values
+}
+
+fn same_dimensions(a: usize, b: usize) {
+    if a != b {
+        ereport!(ERROR, PgSqlErrorCode::ERRCODE_DATA_EXCEPTION, format!("different dimensions: {a} and {b}"),
+            "Voiceprints of different models cannot be compared. To compare a padded one, pad the other as well: \
+             ai_audio_embed's option \"dimensions\".");
+    }
+}

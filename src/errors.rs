@@ -1,0 +1,168 @@
+//! Every error, and what a client sees of it: SQLSTATE, message and hint.
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+/// Why a function gave no result.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Options that are no object or contradict each other.
+    #[error("invalid options: {0}")]
+    Options(String),
+    /// An option that the function does not have.
+    #[error("unknown option \"{name}\"")]
+    UnknownOption { name: String, known: String },
+    /// An option with a value of the wrong type or range.
+    #[error("option \"{option}\": {reason}")]
+    WrongOption { option: String, reason: String, known: String },
+    /// An argument outside its range.
+    #[error("{0}")]
+    Argument(String),
+    /// A model name that is not registered.
+    #[error("unknown model \"{name}\"")]
+    UnknownModel { name: String, known: String },
+    /// A model of another task.
+    #[error("model \"{name}\" is for {task}, not for {wanted}")]
+    WrongTask { name: String, task: String, wanted: String, known: String },
+    /// The current user may not do this.
+    #[error("{message}")]
+    Privilege { message: String, hint: &'static str },
+    /// A recording that could not be read; the message names it.
+    #[error(transparent)]
+    Source(#[from] source::Error),
+    /// A recording that could not be decoded.
+    #[error("cannot decode {name}: {error}")]
+    Audio { name: String, error: audio::Error },
+    /// A recording with too little in it.
+    #[error("cannot use {name}: {error}")]
+    Recording { name: String, error: speech::Error },
+    /// A model or the library that runs it.
+    #[error(transparent)]
+    Speech(#[from] speech::Error),
+    /// A query of ours on the catalogs failed.
+    #[error("{0}")]
+    Spi(#[from] pgrx::spi::Error),
+    /// A defect of the extension.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// Attaches the recording's name to what is wrong with the recording itself.
+    pub fn of_recording(name: &str, error: speech::Error) -> Self {
+        let name = name.to_string();
+        match error {
+            speech::Error::Audio(error) => Error::Audio { name, error },
+            speech::Error::TooShort { .. } | speech::Error::Silent => Error::Recording { name, error },
+            other => Error::Speech(other),
+        }
+    }
+
+    /// Whether another recording could have worked: what `on_error: 'null'` may turn into NULL.
+    pub fn is_about_the_recording(&self) -> bool {
+        match self {
+            Error::Source(error) => !matches!(error, source::Error::Cancelled | source::Error::Setup(_)),
+            Error::Audio { error, .. } => !matches!(error, audio::Error::Cancelled),
+            Error::Recording { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Reports the error as a warning.
+    pub fn warn(self) {
+        ErrorReport::from(self).report(PgLogLevel::WARNING);
+    }
+
+    fn code(&self) -> PgSqlErrorCode {
+        use PgSqlErrorCode as Code;
+        match self {
+            Error::Options(_) | Error::UnknownOption { .. } | Error::WrongOption { .. } | Error::Argument(_) => {
+                Code::ERRCODE_INVALID_PARAMETER_VALUE
+            }
+            Error::UnknownModel { .. } | Error::WrongTask { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
+            Error::Privilege { .. } => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            Error::Source(error) => source_code(error),
+            Error::Audio { error, .. } => audio_code(error),
+            Error::Recording { error, .. } | Error::Speech(error) => speech_code(error),
+            Error::Spi(_) | Error::Internal(_) => Code::ERRCODE_INTERNAL_ERROR,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Error::UnknownOption { known, .. } | Error::WrongOption { known, .. } => {
+                Some(format!("Known options: {known}."))
+            }
+            Error::UnknownModel { known, .. } | Error::WrongTask { known, .. } => {
+                Some(format!("Models for this: {known}. See the view ai_audio_models."))
+            }
+            Error::Privilege { hint, .. } => Some((*hint).into()),
+            Error::Source(error) => error.hint().map(Into::into),
+            Error::Audio { error: audio::Error::TooLong { .. }, .. } => {
+                Some("Select a part with start_time and end_time, or have ai_audio.max_duration raised.".into())
+            }
+            Error::Speech(speech::Error::Library { .. }) => {
+                Some("Set ai_audio.onnxruntime_library to the absolute path of libonnxruntime.so, 1.22 or later.".into())
+            }
+            Error::Speech(speech::Error::Model { .. }) => {
+                Some("Check ai_audio.model_dir, and the file of the model in the view ai_audio_models.".into())
+            }
+            _ => None,
+        }
+    }
+}
+
+fn source_code(error: &source::Error) -> PgSqlErrorCode {
+    use PgSqlErrorCode as Code;
+    use source::Error as E;
+    match error {
+        E::Cancelled => Code::ERRCODE_QUERY_CANCELED,
+        E::Malformed { .. } | E::Relative { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+        E::UnknownScheme { .. } | E::Encoded { .. } => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+        E::NotFound { .. } => Code::ERRCODE_UNDEFINED_FILE,
+        E::OutsideAllowedDirs { .. } | E::PermissionDenied { .. } | E::ForbiddenAddress { .. } => {
+            Code::ERRCODE_INSUFFICIENT_PRIVILEGE
+        }
+        E::NotRegular { .. } => Code::ERRCODE_WRONG_OBJECT_TYPE,
+        E::FileTooLarge { .. } | E::BodyTooLarge { .. } => Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        E::File { .. } | E::Spool(_) => Code::ERRCODE_IO_ERROR,
+        _ => Code::ERRCODE_CONNECTION_FAILURE,
+    }
+}
+
+fn audio_code(error: &audio::Error) -> PgSqlErrorCode {
+    use PgSqlErrorCode as Code;
+    use audio::Error as E;
+    match error {
+        E::Cancelled => Code::ERRCODE_QUERY_CANCELED,
+        E::Unsupported { .. } => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+        E::Channel { .. } | E::Range { .. } | E::StartBeyondEnd { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+        E::TooLong { .. } => Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        E::Io(_) => Code::ERRCODE_IO_ERROR,
+        _ => Code::ERRCODE_DATA_EXCEPTION,
+    }
+}
+
+fn speech_code(error: &speech::Error) -> PgSqlErrorCode {
+    use PgSqlErrorCode as Code;
+    use speech::Error as E;
+    match error {
+        E::Cancelled => Code::ERRCODE_QUERY_CANCELED,
+        E::Library { .. } | E::Model { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        E::TooShort { .. } | E::Silent => Code::ERRCODE_DATA_EXCEPTION,
+        E::Memory { .. } => Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        E::Invalid(_) => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+        E::Audio(error) => audio_code(error),
+        _ => Code::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
+    }
+}
+
+impl From<Error> for ErrorReport {
+    fn from(error: Error) -> Self {
+        let report = ErrorReport::new(error.code(), error.to_string(), "ai_audio");
+        match error.hint() {
+            Some(hint) => report.set_hint(hint),
+            None => report,
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Work that can be stopped.
+//!
+//! Decoding, fetching and inference must end within half a second of a cancel, a timeout or the session's end, and
+//! native code cannot be left by a long jump or by `proc_exit` under running threads. So the work runs on a thread of
+//! its own, with all signals blocked, while the backend waits and handles interrupts. When one ends the statement, the
+//! work is told to stop and is joined before the backend goes on: by unwinding for an error, and by a
+//! `before_shmem_exit` callback when the backend exits.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, Once, PoisonError};
+use std::time::Duration;
+
+use pgrx::prelude::*;
+use speech::Cancel;
+
+use crate::errors::Error;
+
+const POLL: Duration = Duration::from_millis(10);
+const STACK: usize = 8 << 20;
+
+/// A piece of work on its thread: how to stop it, and whether it has ended.
+struct Job {
+    cancel: Cancel,
+    ended: Mutex<bool>,
+    changed: Condvar,
+}
+
+static CURRENT: Mutex<Option<Arc<Job>>> = Mutex::new(None);
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Job {
+    fn stop_and_wait(&self) {
+        self.cancel.cancel();
+        let mut ended = lock(&self.ended);
+        while !*ended {
+            ended = self.changed.wait(ended).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn end(&self) {
+        *lock(&self.ended) = true;
+        self.changed.notify_all();
+    }
+}
+
+/// Stops the job if the wait for it is left by unwinding, and forgets it.
+struct Waiting<'a>(&'a Job);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.stop_and_wait();
+        *lock(&CURRENT) = None;
+    }
+}
+
+/// Runs `work` on a thread of its own while this backend handles interrupts.
+///
+/// `work` must not call Postgres: read settings and arguments before. It gets a token to poll and to pass on. Calls do
+/// not nest.
+///
+/// # Errors
+/// What `work` returns; [`Error::Internal`] if it panicked or no thread could be made.
+pub fn run<T, E>(work: impl FnOnce(&Cancel) -> Result<T, E> + Send) -> Result<T, Error>
+where
+    T: Send,
+    E: Into<Error> + Send,
+{
+    static AT_EXIT: Once = Once::new();
+    // SAFETY: a callback of the right type, for the life of this process.
+    AT_EXIT.call_once(|| unsafe { pg_sys::before_shmem_exit(Some(stop_at_exit), pg_sys::Datum::from(0)) });
+    pgrx::check_for_interrupts!();
+    let job = Arc::new(Job { cancel: Cancel::new(), ended: Mutex::new(false), changed: Condvar::new() });
+    let (send, receive) = sync_channel(1);
+    let worker = Arc::clone(&job);
+    std::thread::scope(|scope| {
+        let body = move || {
+            let result = catch_unwind(AssertUnwindSafe(|| work(&worker.cancel)));
+            let _ = send.send(result); // the receiver lives as long as the scope
+            worker.end();
+        };
+        let blocked = SignalsBlocked::new();
+        let spawned = std::thread::Builder::new().name("ai_audio".into()).stack_size(STACK).spawn_scoped(scope, body);
+        drop(blocked);
+        if let Err(e) = spawned {
+            return Err(Error::Internal(format!("cannot start a thread: {e}")));
+        }
+        *lock(&CURRENT) = Some(Arc::clone(&job));
+        let _waiting = Waiting(&job);
+        loop {
+            match receive.recv_timeout(POLL) {
+                Ok(Ok(result)) => return result.map_err(Into::into),
+                Ok(Err(panic)) => return Err(Error::Internal(panic_message(&*panic))),
+                Err(RecvTimeoutError::Disconnected) => return Err(Error::Internal("the worker vanished".into())),
+                Err(RecvTimeoutError::Timeout) => {
+                    pgrx::check_for_interrupts!();
+                    exit_without_postmaster();
+                }
+            }
+        }
+    })
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "unknown panic".into())
+}
+
+/// The usual waits of a backend end when the postmaster dies; this one must too.
+fn exit_without_postmaster() {
+    unsafe extern "C" {
+        fn PostmasterIsAliveInternal() -> bool;
+    }
+    // SAFETY: a function of the server (storage/pmsignal.h) that asks the operating system.
+    if unsafe { !PostmasterIsAliveInternal() } {
+        ereport!(FATAL, PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN, "terminating connection because the postmaster is gone");
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn stop_at_exit(_code: i32, _arg: pg_sys::Datum) {
+    let current = lock(&CURRENT).take();
+    if let Some(job) = current {
+        job.stop_and_wait();
+    }
+}
+
+/// All signals blocked in this thread until dropped; threads made meanwhile keep them blocked, so that Postgres'
+/// handlers only ever run on the backend's own thread.
+pub struct SignalsBlocked(libc::sigset_t);
+
+impl SignalsBlocked {
+    /// Blocks all signals.
+    pub fn new() -> Self {
+        // SAFETY: plain signal-set calls on local values.
+        unsafe {
+            let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
+            libc::sigfillset(&mut all);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+            SignalsBlocked(before)
+        }
+    }
+}
+
+impl Drop for SignalsBlocked {
+    fn drop(&mut self) {
+        // SAFETY: restores the mask that `new` saved.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, std::ptr::null_mut()) };
+    }
+}

@@ -1,0 +1,333 @@
+//! Which models there are, and the ones this backend has loaded.
+//!
+//! Built-in models come from `models/manifest.toml`, registered ones from the table `ai_audio.models`. A loaded model is
+//! checked out by the call that uses it and comes back when the call has ended well; one that was in use when
+//! something went wrong is dropped with it.
+
+use std::any::Any;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+use pgrx::JsonB;
+use pgrx::prelude::*;
+use serde::Deserialize;
+use serde_json::Value;
+use speech::{Runtime, SessionOptions};
+
+use crate::errors::Error;
+use crate::interrupt::SignalsBlocked;
+use crate::{settings, stats};
+
+/// What a model is for.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// Recording to voiceprint.
+    SpeakerEmbedding,
+    /// Recording to text.
+    SpeechRecognition,
+    /// Where there is speech.
+    VoiceActivityDetection,
+    /// Who speaks when, within seconds.
+    SpeakerSegmentation,
+}
+
+impl Task {
+    /// All of them.
+    pub const ALL: [Task; 4] =
+        [Task::SpeakerEmbedding, Task::SpeechRecognition, Task::VoiceActivityDetection, Task::SpeakerSegmentation];
+
+    /// The task of a name, as the catalog writes it.
+    pub fn parse(name: &str) -> Option<Task> {
+        Task::ALL.into_iter().find(|t| t.to_string() == name)
+    }
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Task::SpeakerEmbedding => "speaker-embedding",
+            Task::SpeechRecognition => "speech-recognition",
+            Task::VoiceActivityDetection => "voice-activity-detection",
+            Task::SpeakerSegmentation => "speaker-segmentation",
+        })
+    }
+}
+
+/// A model that can be loaded.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Its own name.
+    pub name: String,
+    /// Other names.
+    pub aliases: Vec<String>,
+    /// What it is for.
+    pub task: Task,
+    /// Length of its vectors, if it makes vectors.
+    pub dimensions: Option<u32>,
+    /// Sample rate it works at, Hz.
+    pub sample_rate: u32,
+    /// Languages it knows.
+    pub languages: Vec<String>,
+    /// SPDX name of its licence.
+    pub licence: Option<String>,
+    /// The file, or the directory of a model of several files.
+    pub path: PathBuf,
+    /// Hex SHA-256 of the file, or of the first file of several.
+    pub sha256: Option<String>,
+    /// Whether it came with the extension.
+    pub built_in: bool,
+}
+
+/// The manifest, as far as it matters at run time.
+#[derive(Deserialize)]
+struct Manifest {
+    model: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    name: String,
+    #[serde(default)]
+    aliases: Vec<String>,
+    task: Task,
+    dimensions: Option<u32>,
+    sample_rate: u32,
+    #[serde(default)]
+    languages: Vec<String>,
+    licence: String,
+    /// Where a model of several files has them.
+    folder: Option<PathBuf>,
+    files: Vec<ManifestFile>,
+}
+
+#[derive(Deserialize)]
+struct ManifestFile {
+    name: PathBuf,
+    sha256: String,
+}
+
+static MANIFEST: LazyLock<Manifest> = LazyLock::new(|| {
+    toml::from_str(include_str!("../models/manifest.toml")).unwrap_or_else(|e| panic!("models/manifest.toml: {e}"))
+});
+
+impl Entry {
+    fn model(&self) -> Model {
+        let first = self.files.first();
+        let file = first.map_or(Path::new(""), |f| &f.name);
+        let path = self.folder.as_deref().unwrap_or(file);
+        Model {
+            name: self.name.clone(),
+            aliases: self.aliases.clone(),
+            task: self.task,
+            dimensions: self.dimensions,
+            sample_rate: self.sample_rate,
+            languages: self.languages.clone(),
+            licence: Some(self.licence.clone()),
+            path: settings::model_dir().join(path),
+            sha256: first.map(|f| f.sha256.clone()),
+            built_in: true,
+        }
+    }
+}
+
+/// What `ai_audio_register_model` takes as `config`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Other names.
+    pub aliases: Vec<String>,
+    /// Languages it knows.
+    pub languages: Vec<String>,
+    /// SPDX name of its licence.
+    pub licence: Option<String>,
+}
+
+impl Model {
+    /// The built-in models.
+    pub fn built_in() -> impl Iterator<Item = Model> {
+        MANIFEST.model.iter().map(Entry::model)
+    }
+
+    /// The models that a superuser registered in this database.
+    ///
+    /// # Errors
+    /// [`Error::Spi`].
+    pub fn registered() -> Result<Vec<Model>, Error> {
+        let query = "SELECT name, task, path, config, dimensions, sha256 FROM ai_audio.models ORDER BY name";
+        Spi::connect(|client| {
+            let rows = client.select(query, None, &[])?;
+            rows.map(|row| {
+                let config: Option<JsonB> = row["config"].value()?;
+                let config: Config = config.and_then(|c| serde_json::from_value(c.0).ok()).unwrap_or_default();
+                let task: Option<String> = row["task"].value()?;
+                let task = task.as_deref().and_then(Task::parse);
+                Ok(Model {
+                    name: row["name"].value()?.unwrap_or_default(),
+                    aliases: config.aliases,
+                    task: task.ok_or_else(|| Error::Internal("a registered model has an unknown task".into()))?,
+                    dimensions: row["dimensions"].value::<i32>()?.and_then(|d| u32::try_from(d).ok()),
+                    sample_rate: audio::SAMPLE_RATE,
+                    languages: config.languages,
+                    licence: config.licence,
+                    path: PathBuf::from(row["path"].value::<String>()?.unwrap_or_default()),
+                    sha256: row["sha256"].value()?,
+                    built_in: false,
+                })
+            })
+            .collect()
+        })
+    }
+
+    /// The model of a name or alias.
+    ///
+    /// # Errors
+    /// [`Error::UnknownModel`], which lists the models there are.
+    pub fn named(name: &str) -> Result<Model, Error> {
+        let named = |m: &Model| m.name == name || m.aliases.iter().any(|a| a == name);
+        // Built-in names need no look-up in a table, and cannot be taken by a registered model.
+        let found = match Model::built_in().find(named) {
+            Some(model) => Some(model),
+            None => Model::registered()?.into_iter().find(named),
+        };
+        let unknown = || Ok(Error::UnknownModel { name: name.into(), known: known(|_| true)? });
+        found.map_or_else(|| unknown().and_then(Err), Ok)
+    }
+
+    /// The model of a name or alias, for a task.
+    ///
+    /// # Errors
+    /// [`Error::UnknownModel`] and [`Error::WrongTask`], which list the models there are.
+    pub fn find(name: &str, task: Task) -> Result<Model, Error> {
+        let known = || known(|m| m.task == task);
+        match Model::named(name) {
+            Ok(model) if model.task == task => Ok(model),
+            Ok(model) => Err(Error::WrongTask {
+                name: name.into(),
+                task: model.task.to_string(),
+                wanted: task.to_string(),
+                known: known()?,
+            }),
+            Err(Error::UnknownModel { name, .. }) => Err(Error::UnknownModel { name, known: known()? }),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Whether this backend has it loaded.
+    pub fn is_loaded(&self) -> bool {
+        idle().iter().any(|i| i.key.0 == self.path)
+    }
+}
+
+/// The names of models.
+fn known(wanted: impl Fn(&Model) -> bool) -> Result<String, Error> {
+    let all = Model::built_in().chain(Model::registered()?).filter(wanted);
+    Ok(all.flat_map(|m| std::iter::once(m.name).chain(m.aliases)).collect::<Vec<_>>().join(", "))
+}
+
+/// A model is loaded anew for another file, number of threads or library.
+type Key = (PathBuf, usize);
+
+struct Idle {
+    key: Key,
+    model: Box<dyn Any + Send>,
+}
+
+static IDLE: Mutex<Vec<Idle>> = Mutex::new(Vec::new());
+
+fn idle() -> MutexGuard<'static, Vec<Idle>> {
+    IDLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What it takes to load models. Made on the backend's thread, where the settings are; used on the worker's.
+#[derive(Clone)]
+pub struct Engine {
+    library: PathBuf,
+    options: SessionOptions,
+}
+
+impl Engine {
+    /// The engine of the current settings.
+    pub fn current() -> Self {
+        let options =
+            SessionOptions { threads: settings::threads(), cache_dir: Some(settings::cache_dir()), ..Default::default() };
+        Engine { library: settings::onnxruntime_library(), options }
+    }
+
+    /// The ONNX Runtime library, opened at first use.
+    ///
+    /// # Errors
+    /// [`speech::Error::Library`].
+    pub fn runtime(&self) -> Result<Runtime, speech::Error> {
+        Runtime::load(&self.library)
+    }
+
+    /// A model ready to use: one this backend has loaded already, or a new one from `open`.
+    ///
+    /// # Errors
+    /// [`speech::Error::Library`], [`speech::Error::Model`].
+    pub fn load<T: Send + 'static>(
+        &self,
+        model: &Model,
+        open: impl FnOnce(&Runtime, &Path, &SessionOptions) -> Result<T, speech::Error>,
+    ) -> Result<Loaded<T>, speech::Error> {
+        let key = (model.path.clone(), self.options.threads);
+        if let Some(model) = take(&key) {
+            return Ok(Loaded { key, model: Some(model) });
+        }
+        let _blocked = SignalsBlocked::new(); // the session starts threads
+        let opened = open(&self.runtime()?, &model.path, &self.options)?;
+        stats::MODEL_LOADS.add(1);
+        Ok(Loaded { key, model: Some(opened) })
+    }
+}
+
+fn take<T: 'static>(key: &Key) -> Option<T> {
+    let mut idle = idle();
+    let at = idle.iter().position(|i| i.key == *key && i.model.is::<T>())?;
+    idle.swap_remove(at).model.downcast().ok().map(|model| *model)
+}
+
+/// A loaded model in use; it becomes idle again when dropped, unless the thread is panicking.
+pub struct Loaded<T: Send + 'static> {
+    key: Key,
+    model: Option<T>,
+}
+
+impl<T: Send + 'static> Deref for Loaded<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        self.model.as_ref().expect("present until dropped")
+    }
+}
+
+impl<T: Send + 'static> DerefMut for Loaded<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.model.as_mut().expect("present until dropped")
+    }
+}
+
+impl<T: Send + 'static> Drop for Loaded<T> {
+    fn drop(&mut self) {
+        if let Some(model) = self.model.take()
+            && !std::thread::panicking()
+        {
+            idle().push(Idle { key: std::mem::take(&mut self.key), model: Box::new(model) });
+        }
+    }
+}
+
+/// Forgets idle models of a file, so that the next call loads it anew.
+pub fn forget(path: &Path) {
+    idle().retain(|i| i.key.0 != *path);
+}
+
+/// The configuration in a jsonb value.
+///
+/// # Errors
+/// [`Error::Options`] that lists the known names.
+pub fn config(value: &Value) -> Result<Config, Error> {
+    serde_json::from_value(value.clone()).map_err(|e| Error::Options(format!("config: {e}")))
+}

@@ -1,0 +1,4 @@
+//! What the planner learns about voice search.
+
+/// Installs the planner hooks.
+pub fn install() {}

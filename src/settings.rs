@@ -1,0 +1,195 @@
+//! Every setting of the extension.
+
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
+use pgrx::{pg_guard, pg_sys};
+
+static ONNXRUNTIME_LIBRARY: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static MODEL_DIR: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static CACHE_DIR: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static ALLOWED_DIRS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static ALLOWED_HOSTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static THREADS: GucSetting<i32> = GucSetting::<i32>::new(0);
+static MAX_DURATION: GucSetting<i32> = GucSetting::<i32>::new(4 * 3600);
+static MAX_SIZE: GucSetting<i32> = GucSetting::<i32>::new(1024);
+static FETCH_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60_000);
+static CONNECT_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(10_000);
+static MAX_REDIRECTS: GucSetting<i32> = GucSetting::<i32>::new(5);
+static ENABLE_ANNSCAN: GucSetting<bool> = GucSetting::<bool>::new(true);
+static PROGRESS: GucSetting<bool> = GucSetting::<bool>::new(false);
+
+/// Defines the settings.
+pub fn define() {
+    define_paths();
+    define_limits();
+    int(c"ai_audio.threads", c"Threads for one inference.",
+        c"0: as many as there are processors, and 1 in a parallel worker.", &THREADS, 0, 1024, GucFlags::default());
+    boolean(c"ai_audio.enable_annscan", c"Lets ORDER BY cosine_similarity(...) DESC use a pgvector index.",
+        c"Off: such queries sort, exactly and slowly.", &ENABLE_ANNSCAN);
+    boolean(c"ai_audio.progress", c"Reports progress of long work as INFO messages every few seconds.", c"", &PROGRESS);
+    #[cfg(any(feature = "pg15", feature = "pg16", feature = "pg17", feature = "pg18"))]
+    // SAFETY: called in `_PG_init` after all settings are defined.
+    unsafe {
+        pg_sys::MarkGUCPrefixReserved(c"ai_audio".as_ptr());
+    }
+}
+
+fn define_paths() {
+    let string = |name, short, long, setting| {
+        GucRegistry::define_string_guc(name, short, long, setting, GucContext::Suset, GucFlags::SUPERUSER_ONLY);
+    };
+    string(c"ai_audio.onnxruntime_library", c"Absolute path of the ONNX Runtime library.",
+        c"Empty: ai_audio/libonnxruntime.so beside the extension's own library. Opened at first use, once per session.",
+        &ONNXRUNTIME_LIBRARY);
+    string(c"ai_audio.model_dir", c"Directory of the built-in models.",
+        c"Empty: extension/ai_audio/models in the installation's share directory.", &MODEL_DIR);
+    string(c"ai_audio.cache_dir", c"Directory of models optimised for this machine, shared by all sessions.",
+        c"Empty: pgsql_tmp_ai_audio in the data directory, which base backups leave out.", &CACHE_DIR);
+    string(c"ai_audio.allowed_dirs", c"Directories whose files may be read, separated by colons.",
+        c"Empty: any file that the server can read, for roles that may read server files.", &ALLOWED_DIRS);
+    // SAFETY: the hook is guarded.
+    unsafe {
+        GucRegistry::define_string_guc_with_hooks(c"ai_audio.allowed_hosts",
+            c"Hosts that may be fetched from although their address is private, separated by commas.",
+            c"Forms: host, host:port, *.example.com. Public addresses need no entry.",
+            &ALLOWED_HOSTS, GucContext::Suset, GucFlags::SUPERUSER_ONLY, Some(check_allowed_hosts), None, None);
+    }
+}
+
+fn hosts(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim).filter(|host| !host.is_empty())
+}
+
+/// Refuses a list with an entry that could never match.
+#[pg_guard]
+unsafe extern "C-unwind" fn check_allowed_hosts(
+    new: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: Postgres gives a NUL-terminated value, or NULL for no value.
+    let list = unsafe { new.as_ref().filter(|text| !text.is_null()).map(|text| CStr::from_ptr(*text).to_string_lossy()) };
+    let wrong = list.iter().flat_map(|list| hosts(list)).find_map(|host| source::check_allowed_host(host).err());
+    let Some(detail) = wrong.and_then(|error| CString::new(error.to_string()).ok()) else { return true };
+    // SAFETY: Postgres reads the copy when it reports that the value was refused.
+    unsafe { pg_sys::GUC_check_errdetail_string = pg_sys::pstrdup(detail.as_ptr()) };
+    false
+}
+
+fn define_limits() {
+    let seconds = GucFlags::UNIT_S;
+    let millis = GucFlags::UNIT_MS;
+    int(c"ai_audio.max_duration", c"Longest stretch of a recording that one call works on.", c"",
+        &MAX_DURATION, 1, 7 * 24 * 3600, seconds);
+    int(c"ai_audio.max_size", c"Largest recording in bytes, wherever it comes from.", c"",
+        &MAX_SIZE, 1, 1024 * 1024, GucFlags::UNIT_MB);
+    int(c"ai_audio.fetch_timeout", c"Longest time that fetching one URL may take, redirects included.", c"",
+        &FETCH_TIMEOUT, 1, i32::MAX, millis);
+    int(c"ai_audio.connect_timeout", c"Longest time that one connection to a URL's host may take.", c"",
+        &CONNECT_TIMEOUT, 1, i32::MAX, millis);
+    int(c"ai_audio.max_redirects", c"Redirects that are followed when a URL is fetched.", c"",
+        &MAX_REDIRECTS, 0, 20, GucFlags::default());
+}
+
+fn int(name: &'static CStr, short: &'static CStr, long: &'static CStr, setting: &'static GucSetting<i32>, min: i32,
+       max: i32, flags: GucFlags) {
+    // What bounds the server's memory and threads is for its administrator to set.
+    GucRegistry::define_int_guc(name, short, long, setting, min, max, GucContext::Suset, flags);
+}
+
+fn boolean(name: &'static CStr, short: &'static CStr, long: &'static CStr, setting: &'static GucSetting<bool>) {
+    GucRegistry::define_bool_guc(name, short, long, setting, GucContext::Userset, GucFlags::default());
+}
+
+fn text(setting: &GucSetting<Option<CString>>) -> Option<String> {
+    let value = setting.get()?.to_string_lossy().trim().to_string();
+    (!value.is_empty()).then_some(value)
+}
+
+/// Threads for one inference in this process.
+pub fn threads() -> usize {
+    // SAFETY: reads a global of this process.
+    let parallel_worker = unsafe { pg_sys::ParallelWorkerNumber >= 0 };
+    match THREADS.get() {
+        0 if parallel_worker => 1,
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        n => n as usize,
+    }
+}
+
+/// The ONNX Runtime library.
+pub fn onnxruntime_library() -> PathBuf {
+    // SAFETY: a NUL-terminated array that the server fills at start.
+    let libdir = || PathBuf::from(unsafe { CStr::from_ptr((&raw const pg_sys::pkglib_path).cast()) }.to_string_lossy().as_ref());
+    text(&ONNXRUNTIME_LIBRARY).map_or_else(|| libdir().join("ai_audio/libonnxruntime.so"), PathBuf::from)
+}
+
+/// The directory of the built-in models.
+pub fn model_dir() -> PathBuf {
+    text(&MODEL_DIR).map_or_else(|| share_dir().join("extension/ai_audio/models"), PathBuf::from)
+}
+
+fn share_dir() -> PathBuf {
+    let mut path = [0 as std::ffi::c_char; pg_sys::MAXPGPATH as usize];
+    // SAFETY: `get_share_path` writes at most MAXPGPATH bytes, NUL-terminated.
+    let share = unsafe {
+        pg_sys::get_share_path((&raw const pg_sys::my_exec_path).cast(), path.as_mut_ptr());
+        CStr::from_ptr(path.as_ptr())
+    };
+    PathBuf::from(share.to_string_lossy().as_ref())
+}
+
+/// The directory of optimised models. Its default name begins with `pgsql_tmp`, which base backups skip.
+pub fn cache_dir() -> PathBuf {
+    text(&CACHE_DIR).map_or_else(|| data_dir().join("pgsql_tmp_ai_audio"), PathBuf::from)
+}
+
+fn data_dir() -> PathBuf {
+    // SAFETY: `DataDir` is set for the life of the server.
+    PathBuf::from(unsafe { CStr::from_ptr(pg_sys::DataDir) }.to_string_lossy().as_ref())
+}
+
+/// Longest selection of a recording, milliseconds.
+pub fn max_duration_ms() -> u64 {
+    MAX_DURATION.get() as u64 * 1000
+}
+
+/// Largest recording, bytes.
+pub fn max_bytes() -> u64 {
+    (MAX_SIZE.get() as u64) << 20
+}
+
+/// Rules for reading server files.
+pub fn file_rules() -> source::FileRules {
+    // A list of empty names allows nothing; only no list at all allows everything.
+    let list = text(&ALLOWED_DIRS);
+    let allowed_dirs = list.iter().flat_map(|dirs| dirs.split(':')).map(|dir| PathBuf::from(dir.trim())).collect();
+    source::FileRules { allowed_dirs, max_bytes: max_bytes() }
+}
+
+/// Rules for fetching URLs.
+pub fn fetch_rules() -> source::FetchRules {
+    source::FetchRules {
+        allowed_hosts: hosts(&text(&ALLOWED_HOSTS).unwrap_or_default()).map(str::to_string).collect(),
+        max_bytes: max_bytes(),
+        timeout: Duration::from_millis(FETCH_TIMEOUT.get() as u64),
+        connect_timeout: Duration::from_millis(CONNECT_TIMEOUT.get() as u64),
+        max_redirects: MAX_REDIRECTS.get() as u32,
+        // Where Postgres keeps its own temporary files: on disk, and of a size that is watched.
+        spool_dir: Some(data_dir().join("base/pgsql_tmp")),
+        user_agent: concat!("ai_audio/", env!("CARGO_PKG_VERSION")).into(),
+    }
+}
+
+/// Whether the planner may use a pgvector index for `cosine_similarity`.
+pub fn enable_annscan() -> bool {
+    ENABLE_ANNSCAN.get()
+}
+
+/// Whether long work reports its progress.
+pub fn progress() -> bool {
+    PROGRESS.get()
+}
