@@ -35,6 +35,14 @@ pub enum Error {
         /// The scheme, without the colon.
         scheme: String,
     },
+    /// An entry of a list of allowed hosts that no host can match.
+    #[error(
+        "{entry} matches no host: write host, host:port, *.domain or an address, without scheme and path"
+    )]
+    AllowedHost {
+        /// The entry, redacted and quoted.
+        entry: String,
+    },
 
     /// A file that the allowed directories do not contain.
     #[error("file {path:?} is outside the allowed directories")]

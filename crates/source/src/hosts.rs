@@ -17,11 +17,10 @@ struct Entry {
 /// `*.example.com` (subdomains, not example.com itself), an IPv4 address, or `[IPv6]`.
 ///
 /// # Errors
-/// [`Error::Malformed`] if the entry could never match.
+/// [`Error::AllowedHost`] if the entry could never match.
 pub fn check_allowed_host(entry: &str) -> Result<(), Error> {
-    read(entry).map(drop).ok_or_else(|| Error::Malformed {
-        source_text: redact_unreadable(entry),
-        reason: "an allowed host is a host, host:port or *.domain, without scheme and path".into(),
+    read(entry).map(drop).ok_or_else(|| Error::AllowedHost {
+        entry: redact_unreadable(entry),
     })
 }
 
