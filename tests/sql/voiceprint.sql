@@ -39,18 +39,20 @@ SELECT name, similarity FROM (SELECT name, cosine_similarity(voiceprint_feature,
     ai_audio_embed('audio_embedding', :'diane_again', '{''start_time'':1000, ''end_time'':3000}')) AS similarity
   FROM ai.voicetest) t ORDER BY similarity DESC LIMIT 3;
 
+-- More recordings come in
+-- Embedded once, compared as often as you like.
+CREATE TABLE ai.heard AS SELECT recording, ai_audio_embed(file) AS voiceprint
+  FROM (VALUES ('Allison, in Spanish', :'allison_again'), ('Diane, later', :'diane_again'),
+               ('Carlo, forgotten', :'carlo'), ('a stranger', :'stranger')) AS files (recording, file);
+
 -- Everybody against everybody
--- Enrolled names across, new recordings down. Allison speaks Spanish in hers: a voiceprint hears the voice, not the words.
-SELECT recording, name, round(cosine_similarity(voiceprint_feature, ai_audio_embed(file))::numeric, 2) AS similarity
-  FROM ai.voicetest, (VALUES ('Allison, in Spanish', :'allison_again'), ('Diane, later', :'diane_again'),
-                             ('Carlo, forgotten', :'carlo'), ('a stranger', :'stranger')) AS heard (recording, file)
-  ORDER BY recording, id \crosstabview
+-- Allison speaks Spanish in the new recording: a voiceprint hears the voice, not the words.
+SELECT recording, name, round(cosine_similarity(voiceprint_feature, voiceprint)::numeric, 2) AS similarity
+  FROM ai.voicetest, ai.heard ORDER BY recording, id \crosstabview
 
 -- Known, or not?
--- A wrong voice is nearest to somebody, too. The similarity tells: 0.4 is a fair threshold for clips of a few seconds.
+-- A wrong voice is nearest to somebody, too. The similarity tells: 0.4 is a fair threshold for a few seconds of speech.
 SELECT recording, name AS nearest, round(similarity::numeric, 2) AS similarity, similarity > 0.4 AS known
-  FROM (VALUES ('Allison, in Spanish', :'allison_again'), ('Diane, later', :'diane_again'),
-               ('Carlo, forgotten', :'carlo'), ('a stranger', :'stranger')) AS heard (recording, file),
-    LATERAL (SELECT name, cosine_similarity(voiceprint_feature, ai_audio_embed(file)) AS similarity
-             FROM ai.voicetest ORDER BY similarity DESC LIMIT 1) AS best
+  FROM ai.heard, LATERAL (SELECT name, cosine_similarity(voiceprint_feature, voiceprint) AS similarity
+                          FROM ai.voicetest ORDER BY similarity DESC LIMIT 1) AS best
   ORDER BY similarity DESC;

@@ -3,10 +3,9 @@
 use sql_tests::{ClientExt, Database, Role, Scratch, SqlState, tone, wav};
 
 /// Registers the built-in model's file under a name of one's own.
-
 fn register(name: &str, config: &str) -> String {
     format!(
-        "SELECT ai_audio_register_model('{name}', 'speaker-embedding', ({BUILT_IN}), '{config}')"
+        "SELECT ai_audio_register_model('{name}', task, file, '{config}') FROM ai_audio_models WHERE name = 'campplus_zh_en'"
     )
 }
 
