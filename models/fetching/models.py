@@ -115,7 +115,7 @@ def pin_files(product: Product, made: Path):
     text = MANIFEST.read_text()
     for file in product.files:
         path = made / file["name"]
-        old = re.escape(f'name = "{file["name"]}"') + r", size = \d+, sha256 = \"\w+\""
+        old = re.escape(f'name = "{file["name"]}"') + r", size = \d+, sha256 = \"\w*\""
         entry, others = entry_span(text, product)
         new = f'name = "{file["name"]}", size = {path.stat().st_size}, sha256 = "{sha256(path)}"'
         changed, count = re.subn(old, new, entry)
