@@ -32,19 +32,24 @@ pub(crate) fn codec_name(codec: AudioCodecId) -> Option<&'static str> {
         .map(|(_, name)| *name)
 }
 
-/// Name of a container.
-pub(crate) fn container_name(format: FormatId, short_name: &'static str) -> &'static str {
+/// Whether each packet decodes by itself, so that a seek needs no run-up.
+pub(crate) fn is_memoryless(codec: &str) -> bool {
+    codec.starts_with("pcm_") || codec.starts_with("adpcm_") || matches!(codec, "flac" | "alac")
+}
+
+/// Name of a container; `head` tells WebM from other Matroska files.
+pub(crate) fn container_name(
+    format: FormatId,
+    short_name: &'static str,
+    head: &[u8],
+) -> &'static str {
     match format {
-        FORMAT_ID_WAVE => "wav",
-        FORMAT_ID_AIFF => "aiff",
-        FORMAT_ID_CAF => "caf",
         FORMAT_ID_MP1 => "mp1",
         FORMAT_ID_MP2 => "mp2",
         FORMAT_ID_MP3 => "mp3",
         FORMAT_ID_ADTS => "adts",
-        FORMAT_ID_OGG => "ogg",
-        FORMAT_ID_FLAC => "flac",
         FORMAT_ID_ISOMP4 => "mp4",
+        FORMAT_ID_MKV if head.windows(4).take(64).any(|word| word == b"webm") => "webm",
         FORMAT_ID_MKV => "matroska",
         _ => short_name,
     }

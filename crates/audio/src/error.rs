@@ -15,7 +15,7 @@ pub enum Error {
     },
     /// A known format or codec without a decoder here.
     #[error(
-        "{format} audio is not supported; convert it to WAV, FLAC, MP3 or Opus first, for example with ffmpeg"
+        "{format} cannot be decoded; convert it to WAV, FLAC, MP3 or Opus first, for example with ffmpeg"
     )]
     Unsupported {
         /// Name of the format or codec.

@@ -15,8 +15,12 @@ pub fn write(samples: &[f32], rate: u32) -> Vec<u8> {
         .into_verified()
         .expect("the default is valid");
     let source = MemSource::from_samples(&pcm, 1, 16, rate as usize);
-    let stream = flacenc::encode_with_fixed_block_size(&config, source, config.block_size)
+    let mut stream = flacenc::encode_with_fixed_block_size(&config, source, config.block_size)
         .expect("16-bit mono from memory");
+    // The encoder counts the short last block as the smallest, which by RFC 9639 (section 8.2) would make every block size variable.
+    let info = stream.stream_info_mut();
+    info.set_block_sizes(config.block_size, config.block_size)
+        .expect("the encoder used this size");
     let mut sink = ByteSink::new();
     stream
         .write(&mut sink)

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -46,26 +47,27 @@ impl Input {
         }
     }
 
-    /// The first `count` bytes, or all if there are fewer.
-    pub(crate) fn head(&self, count: usize) -> io::Result<Vec<u8>> {
-        let mut head = vec![0; count];
+    /// `count` bytes at `offset`, fewer at the end.
+    pub(crate) fn bytes_at(&self, offset: u64, count: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; count];
         let mut filled = 0;
         while filled < count {
-            match self.read_at(&mut head[filled..], filled as u64)? {
+            match self.read_at(&mut bytes[filled..], offset.saturating_add(filled as u64))? {
                 0 => break,
                 n => filled += n,
             }
         }
-        head.truncate(filled);
-        Ok(head)
+        bytes.truncate(filled);
+        Ok(bytes)
     }
 }
 
-/// A cursor over an [`Input`] that counts what it reads and fails once `stop` is set.
+/// A header made up here, then a window of an [`Input`], as one seekable stream. It counts what it reads and fails once `stop` is set.
 pub(crate) struct Source<'s> {
     input: Input,
+    header: Vec<u8>,
+    window: Range<u64>,
     position: u64,
-    len: u64,
     read: Arc<AtomicU64>,
     stop: Option<&'s AtomicBool>,
 }
@@ -73,16 +75,23 @@ pub(crate) struct Source<'s> {
 impl<'s> Source<'s> {
     pub(crate) fn new(
         input: &Input,
-        stop: Option<&'s AtomicBool>,
+        header: Vec<u8>,
+        window: Range<u64>,
         read: Arc<AtomicU64>,
-    ) -> io::Result<Self> {
-        Ok(Source {
-            len: input.len()?,
+        stop: Option<&'s AtomicBool>,
+    ) -> Self {
+        Source {
             input: input.clone(),
+            header,
+            window,
             position: 0,
             read,
             stop,
-        })
+        }
+    }
+
+    fn len(&self) -> u64 {
+        self.header.len() as u64 + (self.window.end - self.window.start)
     }
 }
 
@@ -91,7 +100,20 @@ impl Read for Source<'_> {
         if self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
             return Err(io::Error::other("cancelled"));
         }
-        let count = self.input.read_at(buf, self.position)?;
+        let left = usize::try_from(self.len().saturating_sub(self.position)).unwrap_or(usize::MAX);
+        let wanted = buf.len().min(left);
+        let header = self
+            .header
+            .get(self.position as usize..)
+            .unwrap_or_default();
+        let count = if header.is_empty() {
+            let offset = self.window.start + (self.position - self.header.len() as u64);
+            self.input.read_at(&mut buf[..wanted], offset)?
+        } else {
+            let count = wanted.min(header.len());
+            buf[..count].copy_from_slice(&header[..count]);
+            count
+        };
         self.position += count as u64;
         self.read.fetch_add(count as u64, Ordering::Relaxed);
         Ok(count)
@@ -102,7 +124,7 @@ impl Seek for Source<'_> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let target = match to {
             SeekFrom::Start(offset) => Some(offset),
-            SeekFrom::End(offset) => self.len.checked_add_signed(offset),
+            SeekFrom::End(offset) => self.len().checked_add_signed(offset),
             SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
         };
         self.position = target.ok_or(io::ErrorKind::InvalidInput)?;
@@ -116,6 +138,6 @@ impl MediaSource for Source<'_> {
     }
 
     fn byte_len(&self) -> Option<u64> {
-        Some(self.len)
+        Some(self.len())
     }
 }

@@ -7,6 +7,7 @@
 
 mod codec;
 mod decoder;
+mod edits;
 mod error;
 pub mod fbank;
 pub mod flac;
@@ -15,6 +16,7 @@ pub mod logmel;
 mod mel;
 mod mix;
 mod reader;
+mod rehead;
 mod resample;
 mod sniff;
 pub mod wav;

@@ -2,7 +2,7 @@ use std::sync::atomic::AtomicBool;
 
 use crate::decoder::Decoder;
 use crate::mix::Mixer;
-use crate::resample::Resampler;
+use crate::resample::{Resampler, block_frames, steps};
 use crate::{Error, Info, Input, SAMPLE_RATE, Selection};
 
 const SAMPLES_PER_MS: u64 = SAMPLE_RATE as u64 / 1000;
@@ -12,6 +12,10 @@ pub struct Reader<'s> {
     decoder: Decoder<'s>,
     mixer: Mixer,
     resampler: Resampler,
+    selection: Selection,
+    /// Source frame that the resampler must see first; it lies on a whole 16 kHz sample.
+    first_frame: u64,
+    found_start: bool,
     mono: Vec<f32>,
     /// Samples that wait to be read.
     ready: Vec<f32>,
@@ -19,8 +23,6 @@ pub struct Reader<'s> {
     skip: u64,
     /// Samples of the selection still to come.
     left: u64,
-    start_ms: u64,
-    max_ms: u64,
     given: u64,
     ended: bool,
 }
@@ -33,8 +35,7 @@ impl Reader<'static> {
 }
 
 impl<'s> Reader<'s> {
-    /// As [`Reader::open`], but reading stops with [`Error::Cancelled`] as soon as `stop` is set, even in the middle of a long search for
-    /// the start.
+    /// As [`Reader::open`], but every read of the input hears `stop`, even in the middle of opening or of a long search for the start.
     pub fn open_with(
         input: &Input,
         selection: &Selection,
@@ -46,16 +47,21 @@ impl<'s> Reader<'s> {
             return Err(Error::Range { start_ms, end_ms });
         }
         let decoder = Decoder::open(input, stop)?;
+        check_length(decoder.info(), start_ms, end_ms, selection.max_duration_ms)?;
         let rate = decoder.info().sample_rate;
+        let (frame, sample) = first_frame(start_ms, rate);
         Ok(Reader {
             mixer: Mixer::new(selection.channel, decoder.channels(), rate)?,
             resampler: Resampler::new(rate)?,
+            selection: selection.clone(),
+            first_frame: frame,
+            found_start: frame == 0,
             mono: Vec::new(),
             ready: Vec::new(),
-            skip: start_ms.saturating_mul(SAMPLES_PER_MS),
+            skip: start_ms
+                .saturating_mul(SAMPLES_PER_MS)
+                .saturating_sub(sample),
             left: (end_ms - start_ms).saturating_mul(SAMPLES_PER_MS),
-            start_ms,
-            max_ms: selection.max_duration_ms,
             given: 0,
             ended: false,
             decoder,
@@ -79,16 +85,19 @@ impl<'s> Reader<'s> {
         max: usize,
         stop: &AtomicBool,
     ) -> Result<usize, Error> {
+        if !self.found_start {
+            self.decoder.advance(self.first_frame, stop)?;
+            self.found_start = true;
+        }
         while self.ready.len() < max && !self.ended {
             self.step(stop)?;
         }
         let count = self.ready.len().min(max);
         out.extend(self.ready.drain(..count));
         self.given += count as u64;
-        if self.given > self.max_ms.saturating_mul(SAMPLES_PER_MS) {
-            return Err(Error::TooLong {
-                max_ms: self.max_ms,
-            });
+        let max_ms = self.selection.max_duration_ms;
+        if self.given > max_ms.saturating_mul(SAMPLES_PER_MS) {
+            return Err(Error::TooLong { max_ms });
         }
         Ok(count)
     }
@@ -100,28 +109,69 @@ impl<'s> Reader<'s> {
             Some(frames) => {
                 self.mono.clear();
                 self.mixer.mix(frames, &mut self.mono);
-                self.resampler.push(&self.mono, &mut self.ready);
+                let start = self.decoder.position() - self.mono.len() as u64;
+                let early = self
+                    .first_frame
+                    .saturating_sub(start)
+                    .min(self.mono.len() as u64);
+                self.resampler
+                    .push(&self.mono[early as usize..], &mut self.ready);
             }
             None => {
                 self.resampler.finish(&mut self.ready);
                 self.ended = true;
             }
         }
-        let fresh = (self.ready.len() - before) as u64;
-        let drop = self.skip.min(fresh) as usize;
-        self.ready.drain(before..before + drop);
-        self.skip -= drop as u64;
-        let keep = self.left.min(fresh - drop as u64) as usize;
-        self.ready.truncate(before + keep);
-        self.left -= keep as u64;
-        self.ended |= self.left == 0;
-        if self.ended && self.skip > 0 && self.start_ms > 0 {
-            let length = self.start_ms.saturating_sub(self.skip / SAMPLES_PER_MS);
-            return Err(Error::StartBeyondEnd {
-                start_ms: self.start_ms,
-                duration_ms: length,
-            });
+        self.select(before);
+        match self.selection.start_ms {
+            Some(start_ms)
+                if start_ms > 0 && self.ended && self.given == 0 && self.ready.is_empty() =>
+            {
+                Err(Error::StartBeyondEnd {
+                    start_ms,
+                    duration_ms: self.length_ms(),
+                })
+            }
+            _ => Ok(()),
         }
+    }
+
+    /// Keeps what belongs to the selection of `ready[from..]`.
+    fn select(&mut self, from: usize) {
+        let fresh = (self.ready.len() - from) as u64;
+        let drop = self.skip.min(fresh);
+        self.ready.drain(from..from + drop as usize);
+        self.skip -= drop;
+        let keep = self.left.min(fresh - drop);
+        self.ready.truncate(from + keep as usize);
+        self.left -= keep;
+        self.ended |= self.left == 0;
+    }
+
+    /// Length of the audio, as far as it is known at the end.
+    fn length_ms(&self) -> u64 {
+        let decoded = self.decoder.position() * 1000 / u64::from(self.info().sample_rate);
+        self.info().duration_ms.unwrap_or(decoded)
+    }
+}
+
+/// Source frame to start from for a selection from `start_ms`, and the 16 kHz sample it falls on: far enough ahead for the resampler's
+/// filter, and on the grid where both rates meet, so that the samples are those of the whole file.
+fn first_frame(start_ms: u64, rate: u32) -> (u64, u64) {
+    let (frames, samples) = steps(rate);
+    let start = start_ms.saturating_mul(rate.into()) / 1000;
+    let steps = start.saturating_sub(block_frames(rate) as u64) / frames;
+    (steps * frames, steps * samples)
+}
+
+/// Refuses what the headers already show to be too long.
+fn check_length(info: &Info, start_ms: u64, end_ms: u64, max_ms: u64) -> Result<(), Error> {
+    let selected = info
+        .duration_ms
+        .map_or(0, |duration| duration.min(end_ms).saturating_sub(start_ms));
+    if selected > max_ms {
+        Err(Error::TooLong { max_ms })
+    } else {
         Ok(())
     }
 }

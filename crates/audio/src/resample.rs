@@ -130,3 +130,97 @@ impl FftStream {
         self.waiting.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATES: [u32; 11] = [
+        4_000, 8_000, 11_025, 12_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000, 384_000,
+    ];
+
+    fn sine(hz: f64, rate: u32, count: usize) -> Vec<f32> {
+        let step = std::f64::consts::TAU * hz / f64::from(rate);
+        (0..count)
+            .map(|n| (0.5 * (step * n as f64).sin()) as f32)
+            .collect()
+    }
+
+    fn resampled(input: &[f32], rate: u32, chunk: usize) -> Vec<f32> {
+        let (mut resampler, mut out) = (Resampler::new(rate).unwrap(), Vec::new());
+        for frames in input.chunks(chunk) {
+            resampler.push(frames, &mut out);
+        }
+        resampler.finish(&mut out);
+        out
+    }
+
+    fn rms(samples: &[f32]) -> f32 {
+        (samples.iter().map(|s| s * s).sum::<f32>() / samples.len() as f32).sqrt()
+    }
+
+    #[test]
+    fn a_tone_keeps_its_level_and_its_place() {
+        for rate in RATES {
+            let got = resampled(&sine(1000.0, rate, rate as usize), rate, 1000);
+            let wanted = sine(1000.0, SAMPLE_RATE, 16_000);
+            assert_eq!(got.len(), 16_000, "{rate} Hz");
+            // The tone starts and stops at once, which no band-limited signal can: leave the edges out.
+            let inside = 1000..15_000;
+            let error: Vec<f32> = inside.clone().map(|n| got[n] - wanted[n]).collect();
+            assert!(
+                rms(&error) < 0.5e-3 * rms(&wanted),
+                "{rate} Hz: {}",
+                rms(&error)
+            );
+            assert!(
+                got.iter().all(|sample| sample.abs() < 0.6),
+                "{rate} Hz: overshoot at an edge"
+            );
+        }
+    }
+
+    #[test]
+    fn tones_above_8_khz_do_not_fold_back() {
+        for (rate, hz) in [
+            (22_050, 9_500.0),
+            (44_100, 8_700.0),
+            (48_000, 12_000.0),
+            (96_000, 40_000.0),
+        ] {
+            let got = resampled(&sine(hz, rate, rate as usize), rate, 4096);
+            assert!(
+                rms(&got[1000..15_000]) < 1e-4,
+                "{hz} Hz at {rate} Hz: {}",
+                rms(&got[1000..15_000])
+            );
+        }
+    }
+
+    #[test]
+    fn speech_band_is_flat() {
+        for hz in [100.0, 3000.0, 6000.0, 7400.0] {
+            let got = resampled(&sine(hz, 48_000, 48_000), 48_000, 777);
+            let level = rms(&got[1000..15_000]) / (0.5 * std::f32::consts::FRAC_1_SQRT_2);
+            assert!((level - 1.0).abs() < 0.01, "{hz} Hz: {level}");
+        }
+    }
+
+    #[test]
+    fn chunk_size_does_not_matter_and_length_is_exact() {
+        for rate in RATES {
+            for count in [0, 1, 2, 999, 12_345] {
+                let input = sine(440.0, rate, count);
+                let whole = resampled(&input, rate, 1 << 20);
+                assert_eq!(
+                    whole.len() as u64,
+                    (count as u64 * 16_000).div_ceil(rate.into())
+                );
+                assert!(
+                    whole == resampled(&input, rate, 100),
+                    "{rate} Hz, {count} frames"
+                );
+            }
+        }
+    }
+}

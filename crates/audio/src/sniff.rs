@@ -28,22 +28,64 @@ const UNSUPPORTED: &[(&[u8], &str)] = &[
     (b"\xfe\x7f\x01\x80", "DTS"),
 ];
 
-/// The error for bytes that no demuxer took, named as well as the bytes allow.
-pub(crate) fn refuse(head: &[u8]) -> Error {
-    if let Some((_, format)) = UNSUPPORTED
+/// First bytes of the containers that symphonia reads, at an offset.
+const KNOWN: &[(usize, &[u8], &str)] = &[
+    (0, b"fLaC", "flac"),
+    (0, b"OggS", "ogg"),
+    (0, b"\x1a\x45\xdf\xa3", "matroska"),
+    (4, b"ftyp", "mp4"),
+    (0, b"caff", "caf"),
+    (0, b"ID3", "mp3"),
+];
+
+/// The container that the first bytes promise.
+pub(crate) fn known_container(head: &[u8]) -> Option<&'static str> {
+    let at = |offset: usize, magic: &[u8]| {
+        head.get(offset..)
+            .is_some_and(|rest| rest.starts_with(magic))
+    };
+    KNOWN
+        .iter()
+        .find(|(offset, magic, _)| at(*offset, magic))
+        .map(|(_, _, name)| *name)
+}
+
+/// Turns away formats that are known to have no decoder, before a demuxer finds something in them.
+pub(crate) fn refuse_unsupported(head: &[u8]) -> Result<(), Error> {
+    match UNSUPPORTED
         .iter()
         .find(|(magic, _)| head.starts_with(magic))
     {
-        return Error::Unsupported {
+        Some((_, format)) => Err(Error::Unsupported {
             format: (*format).into(),
-        };
+        }),
+        None if head.get(28..36) == Some(b"Speex   ") => Err(Error::Unsupported {
+            format: "Speex in Ogg".into(),
+        }),
+        None if head.starts_with(b"RIFF") => Err(Error::Unsupported {
+            format: riff_form(head),
+        }),
+        None => Ok(()),
     }
+}
+
+fn riff_form(head: &[u8]) -> String {
+    let form = head.get(8..12).unwrap_or_default();
+    if form == b"AVI " {
+        "AVI".into()
+    } else {
+        format!("RIFF form '{}'", form.escape_ascii())
+    }
+}
+
+/// The error for bytes that no demuxer took, named as well as the bytes allow.
+pub(crate) fn not_audio(head: &[u8]) -> Error {
     let found = if head.starts_with(b"version https://git-lfs") {
         "it is a Git LFS pointer; fetch the real file with `git lfs pull`"
     } else if is_text(head) {
         "it is a text file"
     } else {
-        "the first bytes match no audio format"
+        "its bytes match no audio format (samples without a header, such as raw PCM, GSM or G.722, cannot be recognised; put them into WAV)"
     };
     Error::NotAudio {
         found: found.into(),

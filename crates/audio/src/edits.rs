@@ -1,0 +1,92 @@
+//! MP4 edit lists, which symphonia leaves out: they tell how much encoder delay comes before the first audible sample.
+//!
+//! ISO/IEC 14496-12, section 8.6.6. Only the common case is read: the track plays from one media time on.
+
+use std::io;
+use std::ops::Range;
+
+use crate::Input;
+
+/// The most boxes to look at in one parent.
+const MAX_BOXES: usize = 4096;
+
+/// Media time, in ticks of the track's own time base, where the presentation of a track begins; 0 if nothing says otherwise.
+pub(crate) fn media_start(input: &Input, track: u32) -> io::Result<u64> {
+    for moov in children(input, 0..input.len()?, b"moov")? {
+        for trak in children(input, moov, b"trak")? {
+            if track_id(input, &trak)? == Some(track) {
+                return edit_start(input, trak);
+            }
+        }
+    }
+    Ok(0)
+}
+
+/// Bodies of the boxes of one type inside a range.
+fn children(input: &Input, range: Range<u64>, wanted: &[u8; 4]) -> io::Result<Vec<Range<u64>>> {
+    let (mut found, mut at) = (Vec::new(), range.start);
+    for _ in 0..MAX_BOXES {
+        let header = input.bytes_at(at, 16)?;
+        let (Some(short), Some(kind)) = (number(&header, 0, 4), header.get(4..8)) else {
+            break;
+        };
+        let (size, header_len) = match short {
+            0 => (range.end.saturating_sub(at), 8),
+            1 => (number(&header, 8, 8).unwrap_or(0), 16),
+            size => (size, 8),
+        };
+        let end = at.saturating_add(size);
+        if size < header_len || end > range.end {
+            break;
+        }
+        if kind == wanted {
+            found.push(at + header_len..end);
+        }
+        at = end;
+    }
+    Ok(found)
+}
+
+/// The first box of one type inside a range.
+fn child(input: &Input, range: Range<u64>, wanted: &[u8; 4]) -> io::Result<Option<Range<u64>>> {
+    Ok(children(input, range, wanted)?.into_iter().next())
+}
+
+fn track_id(input: &Input, trak: &Range<u64>) -> io::Result<Option<u32>> {
+    let Some(tkhd) = child(input, trak.clone(), b"tkhd")? else {
+        return Ok(None);
+    };
+    let body = input.bytes_at(tkhd.start, 24)?;
+    let at = if body.first() == Some(&1) { 20 } else { 12 };
+    Ok(number(&body, at, 4).map(|id| id as u32))
+}
+
+fn edit_start(input: &Input, trak: Range<u64>) -> io::Result<u64> {
+    let Some(edts) = child(input, trak, b"edts")? else {
+        return Ok(0);
+    };
+    let Some(elst) = child(input, edts, b"elst")? else {
+        return Ok(0);
+    };
+    let body = input.bytes_at(elst.start, 256)?;
+    let wide = if body.first() == Some(&1) { 8 } else { 4 };
+    let entries = number(&body, 4, 4).unwrap_or(0).min(8) as usize;
+    let mut times = (0..entries).map_while(|n| number(&body, 8 + n * (2 * wide + 4) + wide, wide));
+    // A first media time of -1 is an empty edit: it shifts the track against the others, which does not matter here.
+    let empty = if wide == 8 {
+        u64::MAX
+    } else {
+        u64::from(u32::MAX)
+    };
+    Ok(times.find(|time| *time != empty).unwrap_or(0))
+}
+
+/// A big-endian number of `len` bytes.
+fn number(bytes: &[u8], at: usize, len: usize) -> Option<u64> {
+    let bytes = bytes.get(at..at + len)?;
+    Some(
+        bytes
+            .iter()
+            .fold(0, |number, byte| number << 8 | u64::from(*byte)),
+    )
+}
