@@ -1,0 +1,229 @@
+//! From a stream of samples to sentences, in bounded memory.
+
+use audio::Reader;
+
+use super::languages::Language;
+use super::model::{Model, Options, Recognised};
+use super::pack::{self, Chunk};
+use super::sentences::{SentenceCutter, TimedWord};
+use super::Sentence;
+use crate::vad::{self, Span, Vad, VadOptions};
+use crate::{Cancel, Error};
+
+/// How speech is found before it is recognised: wide margins, because a word that is cut off is lost.
+pub const VAD: VadOptions =
+    VadOptions { threshold: 0.5, end_threshold: 0.35, min_speech_ms: 100, min_silence_ms: 160, pad_ms: 300 };
+
+/// Chunks that go through the decoder together.
+const BATCH: usize = 8;
+/// Samples that are looked at together: speech for one batch.
+const WINDOW: usize = BATCH * 30 * audio::SAMPLE_RATE as usize;
+/// Samples that are read at once; a multiple of the VAD's window.
+const BLOCK: usize = 256 * vad::WINDOW;
+/// Samples at the end of a window that are looked at again with the next: a word may just begin there.
+const OVERLAP: usize = audio::SAMPLE_RATE as usize;
+
+/// Recognises one recording. Pull sentences with [`Transcriber::next`]; nothing runs in between.
+pub struct Transcriber {
+    speech: SpeechStream,
+    options: Options,
+    cutter: SentenceCutter,
+    /// The language once it is known.
+    language: Option<Language>,
+    /// Start of the selection in the recording, ms.
+    start_ms: u64,
+    done_ms: u64,
+}
+
+/// The language of a recording.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Detected {
+    /// The most likely language.
+    pub language: Language,
+    /// Its probability.
+    pub probability: f32,
+}
+
+impl Transcriber {
+    /// Prepares the recognition of what `reader` reads; `start_ms` is where in the recording that begins.
+    pub fn new(reader: Reader<'static>, start_ms: u64, options: Options) -> Self {
+        let cutter = SentenceCutter::new(options.words);
+        let language = options.language;
+        Transcriber { speech: SpeechStream::new(reader), options, cutter, language, start_ms, done_ms: 0 }
+    }
+
+    /// The next sentences, in order; `None` at the end. The same model and detector must be given to every call, and
+    /// used for nothing else in between.
+    ///
+    /// # Errors
+    /// [`Error::Audio`] from decoding, [`Error::Inference`], [`Error::Invalid`] for options that the model does not
+    /// have, [`Error::Cancelled`].
+    pub fn next(&mut self, model: &mut Model, vad: &mut Vad, cancel: &Cancel) -> Result<Option<Vec<Sentence>>, Error> {
+        loop {
+            let Some(batch) = self.speech.next_batch(model.0.max_chunk_ms(), vad, cancel)? else {
+                self.done_ms = self.speech.read_ms();
+                return Ok(self.cutter.finish(self.language()).map(|last| vec![last]));
+            };
+            let options = Options { language: self.language, ..self.options.clone() };
+            let recognised = model.0.recognise(&batch, &options, cancel)?;
+            let mut sentences = Vec::new();
+            for (chunk, made) in batch.iter().zip(recognised) {
+                self.language = Some(made.language);
+                let words = self.place(chunk, made);
+                sentences.extend(self.cutter.push(words, self.language()));
+                self.done_ms = chunk.pieces.last().map_or(self.done_ms, |p| (p.from + p.length as u64) / 16);
+            }
+            if !sentences.is_empty() {
+                return Ok(Some(sentences));
+            }
+        }
+    }
+
+    /// How much of the selection has been recognised, ms.
+    pub fn done_ms(&self) -> u64 {
+        self.done_ms
+    }
+
+    /// What the recording is.
+    pub fn info(&self) -> &audio::Info {
+        self.speech.reader.info()
+    }
+
+    /// The language of the first speech, without recognising it; `None` if nobody speaks.
+    ///
+    /// # Errors
+    /// As [`Transcriber::next`].
+    pub fn detect_language(
+        mut self,
+        model: &mut Model,
+        vad: &mut Vad,
+        cancel: &Cancel,
+    ) -> Result<Option<Detected>, Error> {
+        let batch = self.speech.next_batch(model.0.max_chunk_ms(), vad, cancel)?.unwrap_or_default();
+        let Some(chunk) = batch.first() else { return Ok(None) };
+        let best = model.0.languages(chunk, cancel)?.first().copied();
+        Ok(best.map(|(language, probability)| Detected { language, probability }))
+    }
+
+    fn language(&self) -> Language {
+        self.language.unwrap_or(Language::ENGLISH)
+    }
+
+    /// Words of a chunk at their place in the recording.
+    fn place(&self, chunk: &Chunk, made: Recognised) -> Vec<TimedWord> {
+        let place = |w: super::words::ChunkWord| {
+            let start_ms = self.start_ms + chunk.recording_ms(w.start, false);
+            let end_ms = self.start_ms + chunk.recording_ms(w.end, true);
+            TimedWord {
+                text: w.text,
+                start_ms,
+                end_ms: end_ms.max(start_ms),
+                log_prob: w.log_prob,
+                tokens: w.tokens,
+                approximate: made.approximate,
+            }
+        };
+        made.words.into_iter().map(place).collect()
+    }
+}
+
+/// Finds speech in a stream and packs it into chunks.
+struct SpeechStream {
+    reader: Reader<'static>,
+    /// Samples of the window; the first has the number `origin`, a multiple of the VAD's window.
+    samples: Vec<f32>,
+    origin: u64,
+    /// Speech probabilities of the window.
+    probabilities: Vec<f32>,
+    ended: bool,
+    started: bool,
+    /// Chunks that wait for the model, in order.
+    waiting: std::collections::VecDeque<Chunk>,
+}
+
+impl SpeechStream {
+    fn new(reader: Reader<'static>) -> Self {
+        let (samples, probabilities, waiting) = (Vec::new(), Vec::new(), Default::default());
+        SpeechStream { reader, samples, origin: 0, probabilities, ended: false, started: false, waiting }
+    }
+
+    fn read_ms(&self) -> u64 {
+        (self.origin + self.samples.len() as u64) / 16
+    }
+
+    /// The next chunks for the model; `None` at the end.
+    fn next_batch(&mut self, max_ms: u64, vad: &mut Vad, cancel: &Cancel) -> Result<Option<Vec<Chunk>>, Error> {
+        if !std::mem::replace(&mut self.started, true) {
+            vad.reset();
+        }
+        while self.waiting.is_empty() {
+            if self.ended {
+                return Ok(None);
+            }
+            self.fill(vad, cancel)?;
+            self.cut(max_ms);
+        }
+        let count = self.waiting.len().min(BATCH);
+        Ok(Some(self.waiting.drain(..count).collect()))
+    }
+
+    /// Reads until the window is full or the recording ends.
+    fn fill(&mut self, vad: &mut Vad, cancel: &Cancel) -> Result<(), Error> {
+        while self.samples.len() < WINDOW && !self.ended {
+            cancel.check()?;
+            let before = self.samples.len();
+            while self.samples.len() < before + BLOCK {
+                let missing = before + BLOCK - self.samples.len();
+                if self.reader.read(&mut self.samples, missing, cancel.flag()).map_err(audio_error)? == 0 {
+                    self.ended = true;
+                    break;
+                }
+            }
+            self.probabilities.extend(vad.probabilities(&self.samples[before..], cancel)?);
+        }
+        Ok(())
+    }
+
+    /// Cuts the speech of the window into chunks, and keeps what the next window may continue.
+    fn cut(&mut self, max_ms: u64) {
+        let origin_ms = self.origin / 16;
+        let shift = |s: Span| Span { start_ms: s.start_ms + origin_ms, end_ms: s.end_ms + origin_ms };
+        let spans: Vec<Span> = vad::spans(&self.probabilities, &VAD).into_iter().map(shift).collect();
+        let quietest = |from, to| pack::quietest(&self.samples, origin_ms, from, to);
+        let mut plans = pack::plan(&spans, max_ms, quietest);
+        let held_ms = if self.ended { None } else { hold_back(&mut plans, self.read_ms()) };
+        let done_ms = plans.last().and_then(|p| p.last()).map_or(origin_ms, |s| s.end_ms);
+        self.waiting.extend(plans.iter().map(|plan| pack::chunk(plan, &self.samples, self.origin)));
+        let tail_ms = self.read_ms().saturating_sub(OVERLAP as u64 / 16);
+        self.forget(held_ms.unwrap_or(done_ms.max(tail_ms)));
+    }
+
+    /// Drops whole VAD windows before a time.
+    fn forget(&mut self, before_ms: u64) {
+        let samples = (before_ms * 16).saturating_sub(self.origin) as usize;
+        let windows = samples.div_ceil(vad::WINDOW).min(self.probabilities.len());
+        self.probabilities.drain(..windows);
+        self.samples.drain(..(windows * vad::WINDOW).min(self.samples.len()));
+        self.origin += (windows * vad::WINDOW) as u64;
+    }
+}
+
+/// Takes from the plans what the next window may continue, and returns where that begins: the last chunk, which is not
+/// full, or if it is the only one, its last stretch if that still goes on at the end of the window.
+fn hold_back(plans: &mut Vec<Vec<Span>>, end_ms: u64) -> Option<u64> {
+    if plans.len() > 1 {
+        return plans.pop().and_then(|last| last.first().map(|s| s.start_ms));
+    }
+    let only = plans.first_mut()?;
+    let goes_on = only.last().is_some_and(|s| s.end_ms + VAD.min_silence_ms + VAD.pad_ms >= end_ms);
+    let held = if goes_on { only.pop().map(|s| s.start_ms) } else { None };
+    plans.retain(|p| !p.is_empty());
+    held
+}
+
+fn audio_error(error: audio::Error) -> Error {
+    match error {
+        audio::Error::Cancelled => Error::Cancelled,
+        other => Error::Audio(other),
+    }
+}
