@@ -25,7 +25,8 @@ const MEMBERS: &str = "
 
 #[test]
 fn every_function_is_listed_with_its_properties() {
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let declared: Vec<String> = client.column(&format!(
         "SELECT DISTINCT CASE WHEN n.nspname = 'ai_audio' THEN 'ai_audio.' ELSE '' END || p.proname || ' ' || p.provolatile || ' '
              || CASE WHEN p.proisstrict THEN 'strict' ELSE 'called' END || ' '
@@ -55,7 +56,8 @@ fn every_function_is_listed_with_its_properties() {
 /// A function that works on a recording costs what thousands of operators cost, and the planner must know.
 #[test]
 fn costs_are_honest() {
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let cheap: Vec<String> = client.column(&format!(
         "SELECT p.oid::regprocedure::text FROM ({MEMBERS}) m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
          WHERE p.proname ~ '^ai_audio_' AND p.proargtypes[0] IN ('text'::regtype, 'bytea'::regtype) AND p.procost < 1000"
@@ -69,7 +71,8 @@ fn costs_are_honest() {
 
 #[test]
 fn every_object_has_a_comment() {
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let bare: Vec<String> = client.column(&format!(
         "SELECT pg_describe_object(m.classid, m.objid, 0) FROM ({MEMBERS}) m
          LEFT JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
@@ -82,7 +85,8 @@ fn every_object_has_a_comment() {
 
 #[test]
 fn names_in_the_users_schema_say_whose_they_are() {
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let strange: Vec<String> = client.column(&format!(
         "SELECT pg_describe_object(classid, objid, 0) FROM ({MEMBERS}) m
          WHERE (pg_identify_object(classid, objid, 0)).schema = 'public'
@@ -93,7 +97,8 @@ fn names_in_the_users_schema_say_whose_they_are() {
 
 #[test]
 fn nobody_but_superusers_may_write_what_the_extension_keeps() {
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let writable: Vec<String> = client.column(&format!(
         "SELECT c.oid::regclass::text FROM ({MEMBERS}) m JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
          WHERE c.relkind IN ('r', 'v', 'S') AND EXISTS (

@@ -11,7 +11,8 @@ fn register(name: &str, config: &str) -> String {
 
 #[test]
 fn the_built_in_model_says_what_it_is() {
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let told: String = client.value(
         "SELECT concat_ws('|', dimensions, sample_rate, 'audio_embedding' = ANY (aliases), 'zh' = ANY (languages), licence,
                           size > 1000000, length(sha256)) FROM ai_audio_models WHERE name = 'campplus_zh_en'",
@@ -21,7 +22,8 @@ fn the_built_in_model_says_what_it_is() {
 
 #[test]
 fn warming_up_loads_and_the_view_shows_it() {
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let loaded = "SELECT loaded FROM ai_audio_models WHERE name = 'campplus_zh_en'";
     assert!(!client.value::<bool>(loaded));
     client.run("SELECT ai_audio_warmup()");
@@ -110,7 +112,8 @@ fn what_is_no_model_is_refused_and_forgotten() {
 
 #[test]
 fn a_rolled_back_registration_did_not_happen() {
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     client.run(&format!("BEGIN; {}; ROLLBACK", register("mine", "{}")));
     client.fails(
         "SELECT ai_audio_warmup('mine')",

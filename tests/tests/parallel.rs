@@ -23,7 +23,7 @@ fn table_of_files(scratch: &Scratch, rows: u32) -> String {
 fn create_table_as_uses_parallel_workers() {
     let (database, scratch) = (Database::new(), Scratch::new());
     let mut client = database.connect();
-    client.run(&table_of_files(&scratch, 400));
+    client.run(&table_of_files(&scratch, 100));
     let mut explained: Value = client.value(
         "EXPLAIN (ANALYZE, FORMAT JSON) CREATE TABLE together AS SELECT id, ai_audio_embed(path) AS f FROM files",
     );
@@ -47,9 +47,9 @@ fn create_table_as_uses_parallel_workers() {
 fn an_error_in_a_worker_reaches_the_client_and_leaves_a_usable_session() {
     let (database, scratch) = (Database::new(), Scratch::new());
     let mut client = database.connect();
-    client.run(&table_of_files(&scratch, 400));
-    client.run("UPDATE files SET path = '/no/such/file.wav' WHERE id = 390");
+    client.run(&table_of_files(&scratch, 100));
+    client.run("UPDATE files SET path = '/no/such/file.wav' WHERE id = 90");
     let error = client.error("CREATE TABLE x AS SELECT ai_audio_embed(path) FROM files");
     assert!(error.message().contains("/no/such/file.wav"), "{error}");
-    assert_eq!(client.value::<i64>("SELECT count(*) FROM files"), 400);
+    assert_eq!(client.value::<i64>("SELECT count(*) FROM files"), 100);
 }

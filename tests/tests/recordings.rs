@@ -37,7 +37,8 @@ fn voiceprints_are_the_references() {
         return;
     };
     let golden: Vec<Value> = serde_json_from(&golden);
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     for entry in &golden {
         let file = development(entry["path"].as_str().expect("a path")).expect("set");
         let samples = entry["samples"].as_u64().expect("a number");
@@ -60,7 +61,8 @@ fn every_format_is_heard_or_named_as_unsupported() {
     let Some(folder) = development("formats") else {
         return;
     };
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let original = format!("{folder}/pcm16_16k.wav");
     let mut unsupported = Vec::new();
     for file in sql_files(&folder) {
@@ -100,7 +102,8 @@ fn broken_recordings_get_what_they_deserve() {
     let Some(original) = development("formats/pcm16_16k.wav") else {
         return;
     };
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let must_fail = [
         "empty.wav",
         "lfs_pointer.wav",

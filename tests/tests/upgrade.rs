@@ -73,7 +73,8 @@ fn upgraded_and_fresh_installations_do_not_differ() {
 
 #[test]
 fn every_released_version_reaches_the_current_one() {
-    let mut client = Database::empty().connect();
+    let database = Database::empty();
+    let mut client = database.connect();
     let stranded: Vec<String> = client.column(
         "SELECT source FROM pg_extension_update_paths('ai_audio')
          WHERE target = (SELECT default_version FROM pg_available_extensions WHERE name = 'ai_audio') AND path IS NULL",
