@@ -18,7 +18,7 @@ def run(command, what, *advice, **options):
     except FileNotFoundError as error:
         raise Failure(f"there is no {command[0]} here", *advice) from error
     if done.returncode:
-        tail = [line for line in done.stdout.splitlines() if line.strip()][-8:]
+        tail = [line for line in done.stdout.splitlines() if line.strip() and not line.startswith("WARNING: Retrying")][-8:]
         raise Failure(what, *tail, *advice)
 
 
