@@ -1,4 +1,18 @@
 //! What the planner learns about voice search.
+//!
+//! * `annscan`: `ORDER BY cosine_similarity(column, x) DESC` may be answered by a pgvector index.
+//! * `once`: a call whose arguments do not come from a row runs once per statement.
+//!
+//! Nothing has to be preloaded: both begin in planner support functions of the SQL functions concerned, and calling
+//! one loads the library while the first query that needs it is being simplified, before any path is built.
 
-/// Installs the planner hooks.
-pub fn install() {}
+mod annscan;
+mod catalog;
+mod nodes;
+mod once;
+
+/// Installs the hook and the cache's invalidation.
+pub fn install() {
+    catalog::watch_changes();
+    annscan::install();
+}

@@ -1,0 +1,96 @@
+//! Which functions and operators are ours and pgvector's: known by OID, through the extension they belong to.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::CStr;
+
+use pgrx::pg_guard;
+use pgrx::pg_sys::{self, Oid};
+
+thread_local! {
+    /// What is known of an OID of pg_proc. Emptied whenever a function changes.
+    static KNOWN: RefCell<HashMap<Oid, Kind>> = RefCell::new(HashMap::new());
+}
+
+/// What a function is to the planner.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Our `cosine_similarity` of two pgvector values.
+    Similarity,
+    /// pgvector's `cosine_distance`.
+    CosineDistance,
+    /// Anything else.
+    Other,
+}
+
+/// Empties the cache when functions change: an extension may be dropped and made again.
+pub fn watch_changes() {
+    // SAFETY: a callback of the right type, registered once per process.
+    unsafe {
+        pg_sys::CacheRegisterSyscacheCallback(
+            pg_sys::SysCacheIdentifier::PROCOID as i32,
+            Some(forget),
+            pg_sys::Datum::from(0),
+        );
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn forget(_argument: pg_sys::Datum, _cache: i32, _hash: u32) {
+    KNOWN.with_borrow_mut(HashMap::clear);
+}
+
+/// What the function of this OID is.
+pub fn kind(function: Oid) -> Kind {
+    if let Some(kind) = KNOWN.with_borrow(|known| known.get(&function).copied()) {
+        return kind;
+    }
+    let kind = look_up(function); // outside the borrow: catalog access may invalidate
+    KNOWN.with_borrow_mut(|known| known.insert(function, kind));
+    kind
+}
+
+/// Whether an operator is pgvector's cosine distance.
+pub fn is_cosine_distance(operator: Oid) -> bool {
+    // SAFETY: a catalog look-up in a transaction.
+    kind(unsafe { pg_sys::get_opcode(operator) }) == Kind::CosineDistance
+}
+
+fn look_up(function: Oid) -> Kind {
+    let symbol = c_symbol(function).unwrap_or_default();
+    let (extension, kind) = match symbol.as_str() {
+        "cosine_similarity_vector" | "cosine_similarity_halfvec" => (c"ai_audio", Kind::Similarity),
+        "cosine_distance" | "halfvec_cosine_distance" => (c"vector", Kind::CosineDistance),
+        _ => return Kind::Other,
+    };
+    if belongs_to(function, extension) { kind } else { Kind::Other }
+}
+
+fn belongs_to(function: Oid, extension: &CStr) -> bool {
+    // SAFETY: catalog look-ups in a transaction.
+    unsafe {
+        let owner = pg_sys::getExtensionOfObject(pg_sys::ProcedureRelationId, function);
+        owner != pg_sys::InvalidOid && owner == pg_sys::get_extension_oid(extension.as_ptr(), true)
+    }
+}
+
+/// The C symbol of a function; of a function in another language, whatever its source is.
+fn c_symbol(function: Oid) -> Option<String> {
+    // SAFETY: the tuple is released after the text was copied out of it.
+    unsafe {
+        let cache = pg_sys::SysCacheIdentifier::PROCOID as i32;
+        let tuple = pg_sys::SearchSysCache1(cache, pg_sys::Datum::from(function));
+        if tuple.is_null() {
+            return None;
+        }
+        let mut null = false;
+        let attribute = pg_sys::Anum_pg_proc_prosrc as pg_sys::AttrNumber;
+        let source = pg_sys::SysCacheGetAttr(cache, tuple, attribute, &mut null);
+        let symbol = (!null).then(|| {
+            let text = pg_sys::text_to_cstring(source.cast_mut_ptr());
+            CStr::from_ptr(text).to_string_lossy().into_owned()
+        });
+        pg_sys::ReleaseSysCache(tuple);
+        symbol
+    }
+}
