@@ -3,10 +3,11 @@
 //! `ai_audio_embed` and its kin come as `(source)`, `(model, source)` and `(model, source, options)`, with the source as
 //! text or bytea and the options as text or jsonb. One C symbol serves all of these: the declared types tell them apart.
 
+use std::ffi::CStr;
 use std::sync::Arc;
 
 use pgrx::prelude::*;
-use pgrx::{FromDatum, JsonB};
+use pgrx::FromDatum;
 use serde_json::{Map, Value};
 
 use crate::api::options;
@@ -143,7 +144,8 @@ impl Args<'_> {
     /// Options: text (JSON5) or jsonb.
     pub fn options(&self, index: usize) -> Result<Map<String, Value>, Error> {
         if self.types.get(index) == Some(&pg_sys::JSONBOID) {
-            options::object(self.get::<JsonB>(index)?.0)
+            // SAFETY: declared jsonb.
+            unsafe { jsonb_options(self.get::<pg_sys::Datum>(index)?) }
         } else {
             options::parse_text(&self.text(index)?)
         }
@@ -156,4 +158,16 @@ impl Args<'_> {
         let value = given.and_then(|(v, t)| unsafe { T::from_polymorphic_datum(v.value, v.isnull, *t) });
         value.ok_or_else(|| Error::Internal(format!("argument {} is missing", index + 1)))
     }
+}
+
+/// Options in a jsonb value. They are read from its text: pgrx's conversion panics on what jsonb can hold and
+/// `serde_json` cannot, such as 1e400 or deep nesting.
+///
+/// # Safety
+/// `datum` is a jsonb value that is not NULL.
+pub unsafe fn jsonb_options(datum: pg_sys::Datum) -> Result<Map<String, Value>, Error> {
+    // SAFETY: the output function of the value's type.
+    let text = unsafe { pgrx::direct_function_call::<&CStr>(pg_sys::jsonb_out, &[Some(datum)]) };
+    let text = text.ok_or_else(|| Error::Internal("jsonb without text".into()))?;
+    options::parse_text(&text.to_string_lossy())
 }

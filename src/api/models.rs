@@ -85,6 +85,9 @@ fn register(name: &str, task: &str, path: &Path, config: &JsonB) -> Result<(), E
     if !path.is_absolute() {
         return Err(Error::Argument(format!("the model's path \"{}\" must be absolute", path.display())));
     }
+    if !path.is_file() && !path.is_dir() {
+        return Err(Error::Argument(format!("\"{}\" is neither a file nor a directory", path.display())));
+    }
     let engine = Engine::current();
     let file = path.to_path_buf();
     models::forget(path); // a file that was replaced must not be judged by its old content
@@ -93,7 +96,7 @@ fn register(name: &str, task: &str, path: &Path, config: &JsonB) -> Result<(), E
         Ok((dimensions, sha256_of(&file)?))
     })?;
     let taken = Spi::get_one_with_args::<bool>(
-        "SELECT EXISTS (SELECT FROM ai_audio.models WHERE name = $1)",
+        "SELECT EXISTS (SELECT FROM ai_audio.models WHERE name OPERATOR(pg_catalog.=) $1)",
         &[name.into()],
     )?;
     if taken == Some(true) {
@@ -173,7 +176,10 @@ fn drop_model(name: &str) -> Result<(), Error> {
     if Model::built_in().any(|m| m.name == name || m.aliases.iter().any(|a| a == name)) {
         return Err(Error::Argument(format!("model \"{name}\" is built in and cannot be dropped")));
     }
-    let path = Spi::get_one_with_args::<String>("DELETE FROM ai_audio.models WHERE name = $1 RETURNING path", &[name.into()]);
+    let path = Spi::get_one_with_args::<String>(
+        "DELETE FROM ai_audio.models WHERE name OPERATOR(pg_catalog.=) $1 RETURNING path",
+        &[name.into()],
+    );
     match path {
         Ok(Some(path)) => models::forget(&PathBuf::from(path)),
         _ => return Err(Error::Argument(format!("no model is registered as \"{name}\""))),

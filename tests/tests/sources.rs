@@ -248,7 +248,8 @@ fn what_was_set_before_the_library_was_loaded_does_not_count() {
 #[test]
 fn a_list_of_hosts_that_cannot_work_is_refused() {
     let database = Database::new();
-    let mut client = connect(&database);
+    let mut client = database.connect();
+    client.run("SELECT ai_audio_version()"); // loads the library, which knows the setting
     for entry in ["*", "https://example.com", "example.com/path", "host:port"] {
         client.fails(
             &format!("SET ai_audio.allowed_hosts = 'example.com, {entry}'"),
