@@ -70,7 +70,8 @@ fn a_fast_shutdown_does_not_wait_for_work() {
     // The promise is half a second; the rest is the server's own shutdown. The work would have gone on far longer.
     assert!(took < Duration::from_secs(5), "the shutdown took {took:?}");
     server.start_again();
-    let mut client = extended(&server).connect();
+    let database = extended(&server);
+    let mut client = database.connect();
     let path = scratch.file("short.wav", &wav(&tone(3), 16_000));
     assert_eq!(
         client.value::<i32>(&format!("SELECT vector_dims(ai_audio_embed('{path}'))")),

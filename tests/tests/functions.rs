@@ -28,7 +28,7 @@ fn every_function_is_listed_with_its_properties() {
     let database = Database::new();
     let mut client = database.connect();
     let declared: Vec<String> = client.column(&format!(
-        "SELECT DISTINCT CASE WHEN n.nspname = 'ai_audio' THEN 'ai_audio.' ELSE '' END || p.proname || ' ' || p.provolatile || ' '
+        "SELECT DISTINCT CASE WHEN n.nspname = 'ai_audio' THEN 'ai_audio.' ELSE '' END || p.proname || ' ' || p.provolatile::text || ' '
              || CASE WHEN p.proisstrict THEN 'strict' ELSE 'called' END || ' '
              || CASE p.proparallel WHEN 's' THEN 'safe' WHEN 'r' THEN 'restricted' ELSE 'unsafe' END
          FROM ({MEMBERS}) m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid

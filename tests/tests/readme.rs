@@ -129,13 +129,16 @@ fn play_page(path: &Path) {
         .expect("a folder")
         .display()
         .to_string();
-    let database = if page.contains("CREATE EXTENSION ai_audio") {
+    let blocks = blocks(&page);
+    let creates = blocks
+        .iter()
+        .any(|block| block.language == "sql" && block.text.contains("CREATE EXTENSION ai_audio"));
+    let database = if creates {
         Database::empty()
     } else {
         Database::new()
     };
     let mut psql = Psql::start(&database);
-    let blocks = blocks(&page);
     for (index, block) in blocks
         .iter()
         .enumerate()
