@@ -37,18 +37,15 @@ impl Server {
     }
 
     /// The same over TLS with a new self-signed certificate for `localhost`, which is returned.
-    pub(crate) fn tls(
-        answer_with: &'static [u8],
-    ) -> (Self, rustls::pki_types::CertificateDer<'static>) {
+    pub(crate) fn tls(answer_with: &'static [u8]) -> (Self, rcgen::Certificate) {
         let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let certificate = key.cert.der().clone();
         let secret = PrivateKeyDer::try_from(key.signing_key.serialize_der()).unwrap();
         let config =
             ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
                 .with_safe_default_protocol_versions()
                 .unwrap()
                 .with_no_client_auth()
-                .with_single_cert(vec![certificate.clone()], secret)
+                .with_single_cert(vec![key.cert.der().clone()], secret)
                 .unwrap();
         let config = Arc::new(config);
         let server = Self::serve("https", move |tcp, heads| {
@@ -57,7 +54,7 @@ impl Server {
                 drop(out.write_all(answer_with))
             });
         });
-        (server, certificate)
+        (server, key.cert)
     }
 
     fn serve(

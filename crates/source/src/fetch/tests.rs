@@ -1,3 +1,4 @@
+use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
@@ -413,7 +414,7 @@ fn certificates_are_checked() {
 
     // With the certificate trusted, the handshake passes and the downgrade is what is refused.
     let mut roots = RootCertStore::empty();
-    roots.add(certificate).unwrap();
+    roots.add(certificate.der().clone()).unwrap();
     OWN_ROOT.set(tls::trust_only(roots).unwrap()).unwrap();
     let network = Network {
         trust: own_root,
@@ -435,6 +436,37 @@ fn certificates_are_checked() {
         matches!(wrong_name, Err(Error::Tls { .. })),
         "{wrong_name:?}"
     );
+}
+
+/// The store is read once per process and its place comes from the environment, so this takes a
+/// process of its own.
+#[test]
+fn the_systems_store_is_trusted() {
+    let (server, certificate) = Server::tls(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nRIFF");
+    let mut store = tempfile::NamedTempFile::new().unwrap();
+    write!(store, "{}", certificate.pem()).unwrap();
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "--ignored",
+            "fetch::tests::fetches_the_url_in_the_environment",
+        ])
+        .env("SSL_CERT_FILE", store.path())
+        .env("TEST_URL", server.url_at("localhost", "/").as_str())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stdout);
+    assert!(
+        child.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
+}
+
+#[test]
+#[ignore = "run by the_systems_store_is_trusted"]
+fn fetches_the_url_in_the_environment() {
+    let url = std::env::var("TEST_URL").unwrap();
+    assert_eq!(bytes(get(&Url::parse(&url).unwrap())), b"RIFF");
 }
 
 #[test]
