@@ -9,7 +9,10 @@ pub fn pss(pid: i32) -> u64 {
     let size = |name: &str| -> u64 {
         let line = rollup.lines().find_map(|line| line.strip_prefix(name));
         let line = line.unwrap_or_else(|| panic!("no {name} in {path}"));
-        line.trim().trim_end_matches(" kB").parse().expect("a number of kB")
+        line.trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .expect("a number of kB")
     };
     size("Pss:") - size("Pss_Shmem:")
 }

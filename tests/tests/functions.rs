@@ -8,13 +8,26 @@ use sql_tests::{ClientExt, Database, root};
 /// `restricted` or `unsafe`. One entry per name: overloads do not differ. Sorted.
 const FUNCTIONS: &[(&str, &str)] = &[
     ("ai_audio.list_models", "v strict restricted"),
+    ("ai_audio.profile_final", "i called safe"),
+    ("ai_audio.profile_serialize", "i strict safe"),
+    ("ai_audio_detect_language", "s called safe"),
+    ("ai_audio_diarize", "s strict restricted"),
     ("ai_audio_drop_model", "v strict unsafe"),
     ("ai_audio_embed", "s strict safe"),
+    ("ai_audio_extract", "s strict safe"),
     ("ai_audio_info", "s strict safe"),
     ("ai_audio_register_model", "v strict unsafe"),
+    ("ai_audio_segments", "s strict safe"),
+    ("ai_audio_sentences", "s called safe"),
     ("ai_audio_stats", "v strict restricted"),
+    ("ai_audio_transcribe", "s strict safe"),
+    ("ai_audio_vad", "s strict safe"),
     ("ai_audio_version", "s strict safe"),
     ("ai_audio_warmup", "v strict restricted"),
+    ("ai_voice_cluster", "i called safe"),
+    ("ai_voice_identify", "i strict safe"),
+    ("ai_voice_profile", "i called safe"),
+    ("ai_voice_verify", "s strict safe"),
     ("cosine_similarity", "i strict safe"),
 ];
 
