@@ -104,6 +104,9 @@ impl Error {
             Error::Speech(speech::Error::Library { .. }) => {
                 Some("Set ai_audio.onnxruntime_library to the absolute path of libonnxruntime.so, 1.22 or later.".into())
             }
+            Error::Speech(speech::Error::Memory { .. }) => {
+                Some("Group fewer rows at a time (PARTITION BY), or have ai_audio.cluster_memory raised.".into())
+            }
             Error::Speech(speech::Error::Model { .. }) => {
                 Some("Check ai_audio.model_dir, and the file of the model in the view ai_audio_models.".into())
             }

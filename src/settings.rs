@@ -18,6 +18,7 @@ static MAX_SIZE: GucSetting<i32> = GucSetting::<i32>::new(1024);
 static FETCH_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 static CONNECT_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(10_000);
 static MAX_REDIRECTS: GucSetting<i32> = GucSetting::<i32>::new(5);
+static CLUSTER_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(2048);
 static ENABLE_ANNSCAN: GucSetting<bool> = GucSetting::<bool>::new(true);
 static PROGRESS: GucSetting<bool> = GucSetting::<bool>::new(false);
 
@@ -86,6 +87,8 @@ fn define_limits() {
         &MAX_DURATION, 1, 7 * 24 * 3600, seconds);
     int(c"ai_audio.max_size", c"Largest recording in bytes, wherever it comes from.", c"",
         &MAX_SIZE, 1, 1024 * 1024, GucFlags::UNIT_MB);
+    int(c"ai_audio.cluster_memory", c"Most memory that one ai_voice_cluster may take.",
+        c"It takes (4 x dimensions + 320) bytes per voiceprint and 64 MB.", &CLUSTER_MEMORY, 64, i32::MAX, GucFlags::UNIT_MB);
     int(c"ai_audio.fetch_timeout", c"Longest time that fetching one URL may take, redirects included.", c"",
         &FETCH_TIMEOUT, 1, i32::MAX, millis);
     int(c"ai_audio.connect_timeout", c"Longest time that one connection to a URL's host may take.", c"",
@@ -160,6 +163,11 @@ pub fn max_duration_ms() -> u64 {
 /// Largest recording, bytes.
 pub fn max_bytes() -> u64 {
     (MAX_SIZE.get() as u64) << 20
+}
+
+/// Most memory that one clustering may take, bytes.
+pub fn cluster_memory() -> u64 {
+    (CLUSTER_MEMORY.get() as u64) << 20
 }
 
 /// Rules for reading server files.

@@ -21,18 +21,19 @@ def cuts(name, condition, length):
 
 
 def voiceprints(clip):
-    """(clip, speaker, set, condition, cut, seconds of speech, start, voiceprint) of one clip, all conditions."""
+    """(clip, speaker, set, condition, narrow, cut, seconds of speech, start, voiceprint) of one clip."""
     name, who, kind, samples = clip
     said = shared["vad"].mask(samples)
     for condition, change in shared["conditions"].items():
         if kind == "meetings" and condition not in ("clean", "telephone"):
             continue
         heard = change(samples, speech.seed(name, condition))
+        narrow = speech.is_narrow(heard, said)
         for seconds, start, end in cuts(name, condition, len(samples)):
             spoken = said[start:end].sum() / speech.RATE
             if spoken >= 0.5:
                 voiceprint = shared["speaker"].embed(heard[start:end])
-                yield name, who, kind, condition, seconds, spoken, start / speech.RATE, voiceprint
+                yield name, who, kind, condition, narrow, seconds, spoken, start / speech.RATE, voiceprint
 
 
 def begin(root, model, vad):
@@ -49,7 +50,7 @@ shared = {}
 def main(root, model, vad, out):
     with multiprocessing.Pool(2, begin, (root, model, vad)) as pool:
         rows = [row for clip in pool.imap(work, speech.clips(root)) for row in clip]
-    names = ("clip", "speaker", "set", "condition", "cut", "speech", "start", "voiceprint")
+    names = ("clip", "speaker", "set", "condition", "narrow", "cut", "speech", "start", "voiceprint")
     np.savez_compressed(out, **{name: np.array(column) for name, column in zip(names, zip(*rows))})
 
 

@@ -3,6 +3,7 @@
 Features are kaldi-native-fbank's, the network runs in onnxruntime; both agree with the 3D-Speaker reference.
 """
 import io
+import json
 import zlib
 from pathlib import Path
 
@@ -67,6 +68,16 @@ class Vad:
         return np.repeat(speech > 0.5, 512)[: len(samples)]
 
 
+def is_narrow(samples, said):
+    """Whether speech ends below 5.5 kHz: no band of 250 Hz above is within 60 dB of the strongest."""
+    windows = np.lib.stride_tricks.sliding_window_view(samples, 512)[::512]
+    spoken = windows[said[: len(windows) * 512 : 512][: len(windows)]]
+    if not len(spoken):
+        return False
+    power = (np.abs(np.fft.rfft(spoken * np.hanning(512))) ** 2).mean(axis=0)[:256].reshape(32, 8).mean(axis=1)
+    return not (power[22:] > power.max() * 1e-6).any()
+
+
 def telephone(x, _):
     """300 to 3400 Hz, 8 kHz, G.711 mu-law."""
     return coded(band(x, 300, 3400), 8000, "WAV", "ULAW")
@@ -129,6 +140,8 @@ def noisy(found, snr):
 
 def conditions(root):
     found = noises(root)
+    if not found:
+        return {"clean": lambda x, _: x}
     return {
         "clean": lambda x, _: x,
         "telephone": telephone,
@@ -141,7 +154,14 @@ def conditions(root):
 
 
 def clips(root):
-    """(name, speaker, set, samples): the voices, and the turns of the meetings that one person has alone."""
+    """(name, speaker, set, samples): the voices, and the turns of the meetings that one person has alone; or the clips
+    that `models/fetch` brings."""
+    index = Path(root, "index.json")
+    if index.exists():
+        for file in json.loads(index.read_text())["files"]:
+            if "speaker" in file:
+                yield file["path"], file["speaker"], "package", read(Path(root, file["path"]))
+        return
     rows = [line.split("\t") for line in Path(root, "manifest.tsv").read_text().splitlines()[1:]]
     for row in rows:
         if row[1] == "voice":

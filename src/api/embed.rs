@@ -8,7 +8,7 @@ use speech::similarity;
 
 use crate::api::call::Call;
 use crate::api::input::Recording;
-use crate::api::options;
+use crate::api::{options, quality};
 use crate::errors::Error;
 use crate::models::{Engine, Model, Task};
 use crate::vector::{MAX_DIMENSIONS, Vector};
@@ -36,16 +36,20 @@ fn embed(call: Call) -> Result<Option<Vector>, Error> {
     let model = Model::find(call.model.as_deref().unwrap_or("audio_embedding"), Task::SpeakerEmbedding)?;
     let dimensions = own.dimensions.map(|d| padded_dimensions(d, &model)).transpose()?;
     let selection = common.selection()?;
-    let engine = Engine::current();
+    let (engine, vad) = (Engine::current(), quality::vad()?);
     let voiceprint = Recording::new(&call.source).and_then(|recording| {
         interrupt::run(|cancel| -> Result<_, Error> {
             let audio = recording.decode(&selection, cancel)?;
             let mut speaker = engine.load(&model, SpeakerModel::open)?;
             let voiceprint = stats::INFERENCE_US.time(|| speaker.embed(&audio.samples, cancel));
-            voiceprint.map_err(|e| recording.blame(e))
+            let voiceprint = voiceprint.map_err(|e| recording.blame(e))?;
+            Ok((voiceprint, quality::short_speech(&engine, &vad, &audio.samples, cancel)?))
         })
     });
-    let Some(mut voiceprint) = common.on_error.apply(voiceprint)? else { return Ok(None) };
+    let Some((mut voiceprint, little)) = common.on_error.apply(voiceprint)? else { return Ok(None) };
+    if let Some(ms) = little {
+        quality::warn_of_little_speech(&call.source, ms);
+    }
     if own.normalize {
         similarity::normalize(&mut voiceprint);
     }

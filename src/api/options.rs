@@ -185,6 +185,19 @@ pub fn known<T: Options>() -> String {
     names.join(", ")
 }
 
+/// Reads the options of a function that takes no recording, a struct with `#[serde(deny_unknown_fields)]`.
+///
+/// # Errors
+/// [`Error::UnknownOption`], [`Error::WrongOption`].
+pub fn own<T: Options>(options: Map<String, Value>) -> Result<T, Error> {
+    let names = fields_of::<T>();
+    let known = || names.join(", ");
+    if let Some(unknown) = options.keys().find(|key| !names.contains(&key.as_str())) {
+        return Err(Error::UnknownOption { name: unknown.clone(), known: known() });
+    }
+    from_map(options, known)
+}
+
 /// Reads the fields one by one, so that a wrong one is named.
 fn from_map<T: DeserializeOwned>(map: Map<String, Value>, known: impl Fn() -> String) -> Result<T, Error> {
     serde_path_to_error::deserialize(Value::Object(map)).map_err(|e| {

@@ -5,9 +5,11 @@
 
 mod cancel;
 pub mod cluster;
+pub mod diarize;
 pub mod embed;
 mod error;
 mod runtime;
+pub mod score;
 pub mod similarity;
 mod tokenizer;
 pub mod transcribe;

@@ -69,17 +69,24 @@ pub fn cluster(rows: Rows, options: &Options, threads: usize, cancel: &Cancel) -
     let floor = if options.clusters.is_some() { f32::NEG_INFINITY } else { options.threshold };
     let mut forest = linkage::Forest::new(distinct.unit, distinct.dimensions, &distinct.counts);
     let search = neighbours::Search { threads: threads.max(1), cancel };
-    while forest.len() > EXACT_ROWS {
-        let before = forest.len();
-        let lists = search.within_cells(&forest, floor.max(DEFAULT_THRESHOLD))?;
-        linkage::agglomerate(&mut forest, lists, floor.max(DEFAULT_THRESHOLD), false, &search)?;
-        if (before - forest.len()) * 100 < before {
-            break;
+    for level in [floor.max(DEFAULT_THRESHOLD), floor.max(0.0)] {
+        while forest.len() > EXACT_ROWS {
+            let before = forest.len();
+            let lists = search.within_cells(&forest, level)?;
+            linkage::agglomerate(&mut forest, lists, level, false, &search)?;
+            if (before - forest.len()) * 100 < before {
+                break;
+            }
         }
     }
     if forest.len() <= EXACT_ROWS {
         let lists = search.all_pairs(&forest, floor)?;
         linkage::agglomerate(&mut forest, lists, floor, true, &search)?;
+    } else if options.clusters.is_some() {
+        let message = format!(
+            "more than {EXACT_ROWS} groups are left that have nothing in common: give a threshold instead of clusters"
+        );
+        return Err(Error::Invalid(message));
     }
     let groups = dendrogram::cut(&forest.merges, &distinct.counts, options);
     Ok(dendrogram::number(&distinct.of_row, &groups))

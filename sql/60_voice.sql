@@ -1,0 +1,245 @@
+-- Same speaker or not.
+CREATE FUNCTION ai_voice_verify(a vector, b vector,
+    OUT same_speaker boolean, OUT probability float8, OUT similarity float8, OUT threshold float8)
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10
+  AS 'MODULE_PATHNAME', 'ai_voice_verify_wrapper';
+COMMENT ON FUNCTION ai_voice_verify(vector, vector) IS
+  'whether two voiceprints are of one speaker, and how probable that is';
+
+CREATE FUNCTION ai_voice_verify(a vector, b vector, options text,
+    OUT same_speaker boolean, OUT probability float8, OUT similarity float8, OUT threshold float8)
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 20
+  AS 'MODULE_PATHNAME', 'ai_voice_verify_wrapper';
+COMMENT ON FUNCTION ai_voice_verify(vector, vector, text) IS
+  'whether two voiceprints are of one speaker, with options: duration_a, duration_b, narrowband_a, narrowband_b, prior, calibration, model';
+
+CREATE FUNCTION ai_voice_verify(a vector, b vector, options jsonb,
+    OUT same_speaker boolean, OUT probability float8, OUT similarity float8, OUT threshold float8)
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 20
+  AS 'MODULE_PATHNAME', 'ai_voice_verify_wrapper';
+COMMENT ON FUNCTION ai_voice_verify(vector, vector, jsonb) IS
+  'whether two voiceprints are of one speaker, with options: duration_a, duration_b, narrowband_a, narrowband_b, prior, calibration, model';
+
+CREATE FUNCTION ai_audio_verify(a text, b text,
+    OUT same_speaker boolean, OUT probability float8, OUT similarity float8, OUT threshold float8)
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 2000000
+  AS 'MODULE_PATHNAME', 'ai_audio_verify_wrapper';
+COMMENT ON FUNCTION ai_audio_verify(text, text) IS
+  'whether the recordings in two files or URLs are of one speaker';
+
+CREATE FUNCTION ai_audio_verify(a text, b text, options text,
+    OUT same_speaker boolean, OUT probability float8, OUT similarity float8, OUT threshold float8)
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 2000000
+  AS 'MODULE_PATHNAME', 'ai_audio_verify_wrapper';
+COMMENT ON FUNCTION ai_audio_verify(text, text, text) IS
+  'whether the recordings in two files or URLs are of one speaker, with options: prior, calibration, model, channel, on_error';
+
+CREATE FUNCTION ai_audio_verify(a text, b text, options jsonb,
+    OUT same_speaker boolean, OUT probability float8, OUT similarity float8, OUT threshold float8)
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 2000000
+  AS 'MODULE_PATHNAME', 'ai_audio_verify_wrapper';
+COMMENT ON FUNCTION ai_audio_verify(text, text, jsonb) IS
+  'whether the recordings in two files or URLs are of one speaker, with options: prior, calibration, model, channel, on_error';
+
+CREATE FUNCTION ai_audio_verify(a bytea, b bytea,
+    OUT same_speaker boolean, OUT probability float8, OUT similarity float8, OUT threshold float8)
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 2000000
+  AS 'MODULE_PATHNAME', 'ai_audio_verify_wrapper';
+COMMENT ON FUNCTION ai_audio_verify(bytea, bytea) IS
+  'whether the recordings in two bytea values are of one speaker';
+
+CREATE FUNCTION ai_audio_verify(a bytea, b bytea, options text,
+    OUT same_speaker boolean, OUT probability float8, OUT similarity float8, OUT threshold float8)
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 2000000
+  AS 'MODULE_PATHNAME', 'ai_audio_verify_wrapper';
+COMMENT ON FUNCTION ai_audio_verify(bytea, bytea, text) IS
+  'whether the recordings in two bytea values are of one speaker, with options: prior, calibration, model, channel, on_error';
+
+CREATE FUNCTION ai_audio_verify(a bytea, b bytea, options jsonb,
+    OUT same_speaker boolean, OUT probability float8, OUT similarity float8, OUT threshold float8)
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 2000000
+  AS 'MODULE_PATHNAME', 'ai_audio_verify_wrapper';
+COMMENT ON FUNCTION ai_audio_verify(bytea, bytea, jsonb) IS
+  'whether the recordings in two bytea values are of one speaker, with options: prior, calibration, model, channel, on_error';
+
+-- Calibrations of the user's own. Everyone may use them; who may fit them is for the administrator to say:
+-- GRANT INSERT, UPDATE ON ai_audio.calibrations TO ...
+CREATE TABLE ai_audio.calibrations (
+  name text PRIMARY KEY,
+  score float8 NOT NULL,
+  score_shortness float8 NOT NULL,
+  intercept float8 NOT NULL,
+  shortness float8 NOT NULL,
+  pairs bigint NOT NULL,
+  same_pairs bigint NOT NULL,
+  eer float8 NOT NULL,
+  cllr float8 NOT NULL,
+  fitted_by name NOT NULL DEFAULT current_user,
+  fitted_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE ai_audio.calibrations IS
+  'calibrations fitted with ai_voice_calibrate, for option "calibration"; to fit one takes INSERT and UPDATE on this table';
+GRANT SELECT ON ai_audio.calibrations TO PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('ai_audio.calibrations', '');
+
+CREATE FUNCTION ai_voice_calibrate(query text, name text DEFAULT 'custom',
+    OUT calibration text, OUT pairs bigint, OUT same_pairs bigint, OUT eer float8, OUT cllr_before float8,
+    OUT cllr_after float8, OUT threshold float8)
+  LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE COST 100000
+  AS 'MODULE_PATHNAME', 'ai_voice_calibrate_wrapper';
+COMMENT ON FUNCTION ai_voice_calibrate(text, text) IS
+  'fits probabilities to labelled pairs and keeps them under a name; the query returns same_speaker, and similarity or voiceprints a and b, and maybe duration_a and duration_b';
+
+-- One voiceprint of several recordings.
+CREATE FUNCTION ai_audio.profile_add(internal, vector) RETURNS internal
+  LANGUAGE c IMMUTABLE PARALLEL SAFE COST 2
+  AS 'MODULE_PATHNAME', 'ai_voice_profile_add_wrapper';
+COMMENT ON FUNCTION ai_audio.profile_add(internal, vector) IS 'part of ai_voice_profile';
+
+CREATE FUNCTION ai_audio.profile_add(internal, vector, float8) RETURNS internal
+  LANGUAGE c IMMUTABLE PARALLEL SAFE COST 2
+  AS 'MODULE_PATHNAME', 'ai_voice_profile_add_wrapper';
+COMMENT ON FUNCTION ai_audio.profile_add(internal, vector, float8) IS 'part of ai_voice_profile';
+
+CREATE FUNCTION ai_audio.profile_remove(internal, vector) RETURNS internal
+  LANGUAGE c IMMUTABLE PARALLEL SAFE COST 2
+  AS 'MODULE_PATHNAME', 'ai_voice_profile_remove_wrapper';
+COMMENT ON FUNCTION ai_audio.profile_remove(internal, vector) IS 'part of ai_voice_profile';
+
+CREATE FUNCTION ai_audio.profile_remove(internal, vector, float8) RETURNS internal
+  LANGUAGE c IMMUTABLE PARALLEL SAFE COST 2
+  AS 'MODULE_PATHNAME', 'ai_voice_profile_remove_wrapper';
+COMMENT ON FUNCTION ai_audio.profile_remove(internal, vector, float8) IS 'part of ai_voice_profile';
+
+CREATE FUNCTION ai_audio.profile_combine(internal, internal) RETURNS internal
+  LANGUAGE c IMMUTABLE PARALLEL SAFE COST 2
+  AS 'MODULE_PATHNAME', 'ai_voice_profile_combine_wrapper';
+COMMENT ON FUNCTION ai_audio.profile_combine(internal, internal) IS 'part of ai_voice_profile';
+
+CREATE FUNCTION ai_audio.profile_serialize(internal) RETURNS bytea
+  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 2
+  AS 'MODULE_PATHNAME', 'ai_voice_profile_serialize_wrapper';
+COMMENT ON FUNCTION ai_audio.profile_serialize(internal) IS 'part of ai_voice_profile';
+
+CREATE FUNCTION ai_audio.profile_deserialize(bytea, internal) RETURNS internal
+  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 2
+  AS 'MODULE_PATHNAME', 'ai_voice_profile_deserialize_wrapper';
+COMMENT ON FUNCTION ai_audio.profile_deserialize(bytea, internal) IS 'part of ai_voice_profile';
+
+CREATE FUNCTION ai_audio.profile_final(internal) RETURNS vector
+  LANGUAGE c IMMUTABLE PARALLEL SAFE COST 2
+  AS 'MODULE_PATHNAME', 'ai_voice_profile_final_wrapper';
+COMMENT ON FUNCTION ai_audio.profile_final(internal) IS 'part of ai_voice_profile';
+
+CREATE AGGREGATE ai_voice_profile(vector) (
+  SFUNC = ai_audio.profile_add, STYPE = internal, SSPACE = 4096, FINALFUNC = ai_audio.profile_final,
+  COMBINEFUNC = ai_audio.profile_combine, SERIALFUNC = ai_audio.profile_serialize,
+  DESERIALFUNC = ai_audio.profile_deserialize,
+  MSFUNC = ai_audio.profile_add, MINVFUNC = ai_audio.profile_remove, MSTYPE = internal, MSSPACE = 4096,
+  MFINALFUNC = ai_audio.profile_final, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE ai_voice_profile(vector) IS
+  'one voiceprint of several recordings of a speaker: the mean of the voiceprints at norm 1, at norm 1';
+
+CREATE AGGREGATE ai_voice_profile(voiceprint vector, weight float8) (
+  SFUNC = ai_audio.profile_add, STYPE = internal, SSPACE = 4096, FINALFUNC = ai_audio.profile_final,
+  COMBINEFUNC = ai_audio.profile_combine, SERIALFUNC = ai_audio.profile_serialize,
+  DESERIALFUNC = ai_audio.profile_deserialize,
+  MSFUNC = ai_audio.profile_add, MINVFUNC = ai_audio.profile_remove, MSTYPE = internal, MSSPACE = 4096,
+  MFINALFUNC = ai_audio.profile_final, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE ai_voice_profile(vector, float8) IS
+  'one voiceprint of several recordings of a speaker, weighted, for instance by seconds of speech';
+
+-- Whose voice.
+CREATE FUNCTION ai_voice_identify(probe vector, library regclass,
+    OUT name text, OUT probability float8, OUT similarity float8, OUT margin float8, OUT nearest text,
+    OUT runner_up text, OUT score float8)
+  LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 10000
+  AS 'MODULE_PATHNAME', 'ai_voice_identify_wrapper';
+COMMENT ON FUNCTION ai_voice_identify(vector, regclass) IS
+  'the name in a table of voiceprints whose voice this is, by its ANN index; NULL if it is nobody''s';
+
+CREATE FUNCTION ai_voice_identify(probe vector, library regclass, options text,
+    OUT name text, OUT probability float8, OUT similarity float8, OUT margin float8, OUT nearest text,
+    OUT runner_up text, OUT score float8)
+  LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 10000
+  AS 'MODULE_PATHNAME', 'ai_voice_identify_wrapper';
+COMMENT ON FUNCTION ai_voice_identify(vector, regclass, text) IS
+  'the name in a table whose voice this is, with options: name, voiceprint, duration, library_duration, candidates, prior, min_probability, normalize, calibration, model';
+
+CREATE FUNCTION ai_voice_identify(probe vector, library regclass, options jsonb,
+    OUT name text, OUT probability float8, OUT similarity float8, OUT margin float8, OUT nearest text,
+    OUT runner_up text, OUT score float8)
+  LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 10000
+  AS 'MODULE_PATHNAME', 'ai_voice_identify_wrapper';
+COMMENT ON FUNCTION ai_voice_identify(vector, regclass, jsonb) IS
+  'the name in a table whose voice this is, with options: name, voiceprint, duration, library_duration, candidates, prior, min_probability, normalize, calibration, model';
+
+-- Which voiceprints are of one speaker.
+CREATE FUNCTION ai_voice_cluster(voiceprint vector) RETURNS integer
+  LANGUAGE c IMMUTABLE WINDOW PARALLEL SAFE COST 1000
+  AS 'MODULE_PATHNAME', 'ai_voice_cluster';
+COMMENT ON FUNCTION ai_voice_cluster(vector) IS
+  'window function: groups the voiceprints of a partition by speaker, numbered from 1';
+
+CREATE FUNCTION ai_voice_cluster(voiceprint vector, options text) RETURNS integer
+  LANGUAGE c IMMUTABLE WINDOW PARALLEL SAFE COST 1000
+  AS 'MODULE_PATHNAME', 'ai_voice_cluster';
+COMMENT ON FUNCTION ai_voice_cluster(vector, text) IS
+  'window function: groups the voiceprints of a partition by speaker, with options: threshold, min_size, clusters';
+
+CREATE FUNCTION ai_voice_cluster(voiceprint vector, options jsonb) RETURNS integer
+  LANGUAGE c IMMUTABLE WINDOW PARALLEL SAFE COST 1000
+  AS 'MODULE_PATHNAME', 'ai_voice_cluster';
+COMMENT ON FUNCTION ai_voice_cluster(vector, jsonb) IS
+  'window function: groups the voiceprints of a partition by speaker, with options: threshold, min_size, clusters';
+
+-- Fit to enrol?
+CREATE FUNCTION ai_audio_quality(source text,
+    OUT speech_seconds float8, OUT duration_seconds float8, OUT snr_db float8, OUT clipping float8,
+    OUT bandwidth_hz integer, OUT fit_to_enrol boolean, OUT reason text)
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 200000
+  AS 'MODULE_PATHNAME', 'ai_audio_quality_wrapper';
+COMMENT ON FUNCTION ai_audio_quality(text) IS
+  'speech, noise, clipping and bandwidth of the recording in a file or URL, and whether it is fit to enrol a voice';
+
+CREATE FUNCTION ai_audio_quality(source text, options text,
+    OUT speech_seconds float8, OUT duration_seconds float8, OUT snr_db float8, OUT clipping float8,
+    OUT bandwidth_hz integer, OUT fit_to_enrol boolean, OUT reason text)
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 200000
+  AS 'MODULE_PATHNAME', 'ai_audio_quality_wrapper';
+COMMENT ON FUNCTION ai_audio_quality(text, text) IS
+  'speech, noise, clipping and bandwidth of a recording, with options: start_time, end_time, channel, on_error';
+
+CREATE FUNCTION ai_audio_quality(source text, options jsonb,
+    OUT speech_seconds float8, OUT duration_seconds float8, OUT snr_db float8, OUT clipping float8,
+    OUT bandwidth_hz integer, OUT fit_to_enrol boolean, OUT reason text)
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 200000
+  AS 'MODULE_PATHNAME', 'ai_audio_quality_wrapper';
+COMMENT ON FUNCTION ai_audio_quality(text, jsonb) IS
+  'speech, noise, clipping and bandwidth of a recording, with options: start_time, end_time, channel, on_error';
+
+CREATE FUNCTION ai_audio_quality(source bytea,
+    OUT speech_seconds float8, OUT duration_seconds float8, OUT snr_db float8, OUT clipping float8,
+    OUT bandwidth_hz integer, OUT fit_to_enrol boolean, OUT reason text)
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 200000
+  AS 'MODULE_PATHNAME', 'ai_audio_quality_wrapper';
+COMMENT ON FUNCTION ai_audio_quality(bytea) IS
+  'speech, noise, clipping and bandwidth of the recording in a bytea, and whether it is fit to enrol a voice';
+
+CREATE FUNCTION ai_audio_quality(source bytea, options text,
+    OUT speech_seconds float8, OUT duration_seconds float8, OUT snr_db float8, OUT clipping float8,
+    OUT bandwidth_hz integer, OUT fit_to_enrol boolean, OUT reason text)
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 200000
+  AS 'MODULE_PATHNAME', 'ai_audio_quality_wrapper';
+COMMENT ON FUNCTION ai_audio_quality(bytea, text) IS
+  'speech, noise, clipping and bandwidth of a recording, with options: start_time, end_time, channel, on_error';
+
+CREATE FUNCTION ai_audio_quality(source bytea, options jsonb,
+    OUT speech_seconds float8, OUT duration_seconds float8, OUT snr_db float8, OUT clipping float8,
+    OUT bandwidth_hz integer, OUT fit_to_enrol boolean, OUT reason text)
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 200000
+  AS 'MODULE_PATHNAME', 'ai_audio_quality_wrapper';
+COMMENT ON FUNCTION ai_audio_quality(bytea, jsonb) IS
+  'speech, noise, clipping and bandwidth of a recording, with options: start_time, end_time, channel, on_error';
