@@ -1,49 +1,49 @@
 -- COST: one call works for seconds, tens of millions of times an operator's cost.
 
 CREATE FUNCTION ai_audio_transcribe(source text) RETURNS text
-  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000000
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000000 SUPPORT ai_audio.once_support
   AS 'MODULE_PATHNAME', 'ai_audio_transcribe_wrapper';
 COMMENT ON FUNCTION ai_audio_transcribe(text) IS
   'what is said in the recording in a file or URL, by the default model';
 
 CREATE FUNCTION ai_audio_transcribe(source bytea) RETURNS text
-  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000000
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000000 SUPPORT ai_audio.once_support
   AS 'MODULE_PATHNAME', 'ai_audio_transcribe_wrapper';
 COMMENT ON FUNCTION ai_audio_transcribe(bytea) IS
   'what is said in the recording in a bytea, by the default model';
 
 CREATE FUNCTION ai_audio_transcribe(model text, source text) RETURNS text
-  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000000
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000000 SUPPORT ai_audio.once_support
   AS 'MODULE_PATHNAME', 'ai_audio_transcribe_wrapper';
 COMMENT ON FUNCTION ai_audio_transcribe(text, text) IS
   'what is said in the recording in a file or URL, by the named model';
 
 CREATE FUNCTION ai_audio_transcribe(model text, source bytea) RETURNS text
-  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000000
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000000 SUPPORT ai_audio.once_support
   AS 'MODULE_PATHNAME', 'ai_audio_transcribe_wrapper';
 COMMENT ON FUNCTION ai_audio_transcribe(text, bytea) IS
   'what is said in the recording in a bytea, by the named model';
 
 CREATE FUNCTION ai_audio_transcribe(model text, source text, options text) RETURNS text
-  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000000
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000000 SUPPORT ai_audio.once_support
   AS 'MODULE_PATHNAME', 'ai_audio_transcribe_wrapper';
 COMMENT ON FUNCTION ai_audio_transcribe(text, text, text) IS
   'what is said in the recording in a file or URL, by the named model, with options: output_type (''text'', ''json'', ''srt'', ''vtt''), start_time, end_time, channel (''mix'', ''each'' or a number), lang, task, prompt, hotwords, word_timestamps, beam_size, temperature, diarization, speaker_count, diarization_mode, on_error';
 
 CREATE FUNCTION ai_audio_transcribe(model text, source text, options jsonb) RETURNS text
-  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000000
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000000 SUPPORT ai_audio.once_support
   AS 'MODULE_PATHNAME', 'ai_audio_transcribe_wrapper';
 COMMENT ON FUNCTION ai_audio_transcribe(text, text, jsonb) IS
   'what is said in the recording in a file or URL, by the named model, with options: output_type (''text'', ''json'', ''srt'', ''vtt''), start_time, end_time, channel (''mix'', ''each'' or a number), lang, task, prompt, hotwords, word_timestamps, beam_size, temperature, diarization, speaker_count, diarization_mode, on_error';
 
 CREATE FUNCTION ai_audio_transcribe(model text, source bytea, options text) RETURNS text
-  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000000
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000000 SUPPORT ai_audio.once_support
   AS 'MODULE_PATHNAME', 'ai_audio_transcribe_wrapper';
 COMMENT ON FUNCTION ai_audio_transcribe(text, bytea, text) IS
   'what is said in the recording in a bytea, by the named model, with options: output_type (''text'', ''json'', ''srt'', ''vtt''), start_time, end_time, channel (''mix'', ''each'' or a number), lang, task, prompt, hotwords, word_timestamps, beam_size, temperature, diarization, speaker_count, diarization_mode, on_error';
 
 CREATE FUNCTION ai_audio_transcribe(model text, source bytea, options jsonb) RETURNS text
-  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000000
+  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000000 SUPPORT ai_audio.once_support
   AS 'MODULE_PATHNAME', 'ai_audio_transcribe_wrapper';
 COMMENT ON FUNCTION ai_audio_transcribe(text, bytea, jsonb) IS
   'what is said in the recording in a bytea, by the named model, with options: output_type (''text'', ''json'', ''srt'', ''vtt''), start_time, end_time, channel (''mix'', ''each'' or a number), lang, task, prompt, hotwords, word_timestamps, beam_size, temperature, diarization, speaker_count, diarization_mode, on_error';

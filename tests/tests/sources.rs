@@ -550,6 +550,23 @@ fn a_plan_does_not_show_the_url_of_the_search() {
     assert!(plan.contains("Scan") && !plan.contains("s3cret"), "{plan}");
 }
 
+/// Postgres computes stable functions of constants while it plans, to estimate; these are too costly, and read too much,
+/// for a statement that may never run.
+#[test]
+fn planning_reads_nothing() {
+    let database = Database::new();
+    let mut client = database.connect();
+    for call in [
+        "ai_audio_info('/does/not/exist')::text",
+        "ai_audio_transcribe('/does/not/exist')",
+        "ai_audio_embed('/does/not/exist')::text",
+    ] {
+        let query = format!("SELECT FROM pg_class WHERE relname = {call}");
+        client.run(&format!("EXPLAIN {query}"));
+        client.fails(&query, SqlState::UNDEFINED_FILE, &["/does/not/exist"]);
+    }
+}
+
 #[test]
 fn fetching_stops_when_told_to() {
     let database = Database::new();
