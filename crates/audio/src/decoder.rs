@@ -2,38 +2,26 @@
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use symphonia::core::audio::{AudioSpec, Channels};
-use symphonia::core::codecs::CodecParameters;
-use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
-use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
+use symphonia::core::codecs::audio::AudioDecoder;
 use symphonia::core::errors::Error as Symphonia;
-use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::{FormatOptions, FormatReader, SeekMode, SeekTo, Track, TrackType};
-use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
-use symphonia::core::meta::MetadataOptions;
+use symphonia::core::formats::{FormatReader, SeekMode, SeekTo};
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{TimeBase, Timestamp};
 
-use crate::codec::{CODECS, FORMATS, codec_name, container_name, is_memoryless};
-use crate::input::Source;
-use crate::rehead::rehead;
-use crate::{Error, Info, Input, edits, sniff};
+use crate::codec::is_memoryless;
+use crate::fence::{PANICKED, fenced};
+use crate::open::{self, audio_track, checked_rate, delay_of, make_codec};
+use crate::ticks::{rescale, rescale_back};
+use crate::{Error, Info, Input};
 
 /// Packets in a row that may be damaged before the rest counts as garbage.
 const MAX_ERRORS: u32 = 500;
-/// Rates outside are a damaged header, not audio.
-const RATES: std::ops::RangeInclusive<u32> = 1_000..=768_000;
-/// Rate that Opus decodes to and counts its delay in.
-const OPUS_RATE: u32 = 48_000;
 /// The longest silence that stands in for one damaged packet, in frames.
 const MAX_GAP: u64 = 8192;
-/// What [`fenced`] says after a panic.
-const PANICKED: &str = "the decoder gave up on it";
-
 /// Decoder of the first audio track of a file.
 pub(crate) struct Decoder<'s> {
     input: Input,
@@ -61,11 +49,6 @@ pub(crate) struct Decoder<'s> {
     frames: Vec<f32>,
 }
 
-/// Runs a piece of symphonia. Damaged files make some of its readers panic; that must end as an error, not unwind into the caller.
-fn fenced<T>(work: impl FnOnce() -> Result<T, Symphonia>) -> Result<T, Symphonia> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(Symphonia::DecodeError(PANICKED)))
-}
-
 impl<'s> Decoder<'s> {
     pub(crate) fn open(input: &Input, stop: Option<&'s AtomicBool>) -> Result<Self, Error> {
         Self::open_counting(input, stop, Arc::new(AtomicU64::new(0)))
@@ -76,107 +59,28 @@ impl<'s> Decoder<'s> {
         stop: Option<&'s AtomicBool>,
         read: Arc<AtomicU64>,
     ) -> Result<Self, Error> {
-        let head = input.bytes_at(0, sniff::HEAD)?;
-        if head.is_empty() {
-            return Err(Error::Empty);
-        }
-        let known = rehead(input, &head)?;
-        if known.is_none() {
-            sniff::refuse_unsupported(&head)?;
-        }
-        let (container, header, window, duration_ms) = match known {
-            Some(known) => (
-                Some(known.container),
-                known.header,
-                known.data,
-                known.duration_ms,
-            ),
-            None => (None, Vec::new(), 0..input.len()?, None),
-        };
-        let source = Source::new(input, header, window, read.clone(), stop);
-        let stream = MediaSourceStream::new(Box::new(source), MediaSourceStreamOptions::default());
-        let (format_options, metadata_options) =
-            (FormatOptions::default(), MetadataOptions::default());
-        let format =
-            fenced(|| FORMATS.probe(&Hint::new(), stream, format_options, metadata_options))
-                .map_err(|error| open_error(error, container, &head, stop))?;
-        let short_name = format.format_info().short_name;
-        let container = container
-            .unwrap_or_else(|| container_name(format.format_info().format, short_name, &head));
-        let mut decoder = Self::of_format(input, stop, read, format, container)?;
-        if duration_ms.is_some() {
-            decoder.info.duration_ms = duration_ms;
-        }
-        if container == "mp4" {
-            let start = edits::media_start(input, decoder.track)?;
-            decoder.lead = decoder.frames_of(start);
-            decoder.info.duration_ms = decoder
-                .info
-                .duration_ms
-                .map(|ms| ms.saturating_sub(rescale(start, decoder.time_base, 1000)));
-        }
-        decoder.read_ahead()?;
-        Ok(decoder)
-    }
-
-    fn of_format(
-        input: &Input,
-        stop: Option<&'s AtomicBool>,
-        read: Arc<AtomicU64>,
-        format: Box<dyn FormatReader + 's>,
-        container: &'static str,
-    ) -> Result<Self, Error> {
-        let no_track = || Error::NoAudioTrack {
-            container: container.into(),
-        };
-        let track = format
-            .default_track(TrackType::Audio)
-            .ok_or_else(no_track)?;
-        let Some(CodecParameters::Audio(params)) = &track.codec_params else {
-            return Err(no_track());
-        };
-        let codec = make_codec(params, container)?;
-        let opus = params.codec == CODEC_ID_OPUS;
-        // Opus always decodes to 48 kHz; Matroska may tell the rate before encoding instead.
-        let rate = if opus {
-            OPUS_RATE
-        } else {
-            checked_rate(params.sample_rate.unwrap_or(0), container)?
-        };
-        let channels = params.channels.clone().unwrap_or_default();
-        let time_base = track
-            .time_base
-            .or_else(|| TimeBase::try_from_recip(rate))
-            .ok_or_else(no_track)?;
-        let info = Info {
-            container: container.into(),
-            codec: codec_name(params.codec)
-                .unwrap_or(codec.codec_info().short_name)
-                .into(),
-            sample_rate: rate,
-            channels: channels.count() as u32,
-            duration_ms: duration_ms(&*format, track, time_base, container),
-        };
-        let lead = if opus { opus_delay(params) } else { 0 };
-        Ok(Decoder {
+        let opened = open::open(input, stop, read.clone())?;
+        let mut decoder = Decoder {
             input: input.clone(),
             stop,
             read,
-            codec,
-            track: track.id,
-            time_base,
+            format: opened.format,
+            codec: opened.codec,
+            track: opened.track,
+            time_base: opened.time_base,
             origin: 0,
-            lead,
+            lead: opened.lead,
             drop: 0,
             position: Some(0),
             pending: VecDeque::new(),
-            channels,
-            info,
+            channels: opened.channels,
+            info: opened.info,
             errors: 0,
             decoded: false,
             frames: Vec::new(),
-            format,
-        })
+        };
+        decoder.read_ahead()?;
+        Ok(decoder)
     }
 
     /// Reads the first packet, for the time where the track begins, and decodes it once: only then is it sure how many channels there are.
@@ -276,7 +180,11 @@ impl<'s> Decoder<'s> {
         if self.info.container == "ogg" && self.format.tracks().len() > 1 {
             return Ok(false);
         }
-        let ticks = rescale_back(frame + self.lead, self.time_base, self.info.sample_rate);
+        let ticks = rescale_back(
+            frame.saturating_add(self.lead),
+            self.time_base,
+            self.info.sample_rate,
+        );
         let Some(ts) = i64::try_from(ticks)
             .ok()
             .and_then(|ticks| ticks.checked_add(self.origin))
@@ -371,7 +279,7 @@ impl<'s> Decoder<'s> {
         };
         let drop = self.drop.min(count);
         self.drop -= drop;
-        self.position = Some(position + count - drop);
+        self.position = Some(position.saturating_add(count - drop));
         &mut self.frames[drop as usize * channels..]
     }
 
@@ -391,8 +299,8 @@ impl<'s> Decoder<'s> {
         if tick <= 1 || packet_frames == 0 {
             return position;
         }
-        let from_origin = position + self.lead;
-        let nearest = (from_origin + packet_frames / 2) / packet_frames * packet_frames;
+        let from_origin = position.saturating_add(self.lead);
+        let nearest = from_origin.saturating_add(packet_frames / 2) / packet_frames * packet_frames;
         let exact = if nearest.abs_diff(from_origin) <= tick {
             nearest
         } else {
@@ -454,19 +362,12 @@ impl<'s> Decoder<'s> {
 
     /// Goes on with the next link of a chained Ogg file, which is a file of its own with a new track.
     fn next_link(&mut self) -> Result<(), Error> {
-        let Some(track) = self.format.default_track(TrackType::Audio) else {
-            return Ok(());
-        };
-        let Some(CodecParameters::Audio(params)) = &track.codec_params else {
+        let Some((track, params)) = audio_track(&*self.format) else {
             return Ok(());
         };
         self.codec = make_codec(params, &self.info.container)?;
         self.track = track.id;
-        self.drop = if params.codec == CODEC_ID_OPUS {
-            opus_delay(params)
-        } else {
-            0
-        };
+        self.drop = delay_of(params);
         Ok(())
     }
 
@@ -485,139 +386,4 @@ impl<'s> Decoder<'s> {
             reason: error.to_string(),
         })
     }
-}
-
-fn make_codec(
-    params: &AudioCodecParameters,
-    container: &str,
-) -> Result<Box<dyn AudioDecoder>, Error> {
-    let mut params = params.clone();
-    if params.codec == CODEC_ID_OPUS {
-        // With its header the decoder would cut the delay again after each seek; `Decoder::drop` does it.
-        (params.extra_data, params.sample_rate) = (None, Some(OPUS_RATE));
-    }
-    fenced(|| CODECS.make_audio_decoder(&params, &AudioDecoderOptions::default())).map_err(
-        |error| {
-            let codec = codec_name(params.codec)
-                .map_or_else(|| format!("codec {}", params.codec), str::to_owned);
-            match error {
-                Symphonia::Unsupported(_) => Error::Unsupported {
-                    format: format!("{codec} in {container}"),
-                },
-                other => Error::Corrupt {
-                    format: format!("{container} ({codec})"),
-                    reason: other.to_string(),
-                },
-            }
-        },
-    )
-}
-
-/// Encoder delay of Opus in frames at 48 kHz, from its identification header (RFC 7845, section 5.1).
-fn opus_delay(params: &AudioCodecParameters) -> u64 {
-    match params.extra_data.as_deref() {
-        Some(
-            [
-                b'O',
-                b'p',
-                b'u',
-                b's',
-                b'H',
-                b'e',
-                b'a',
-                b'd',
-                _,
-                _,
-                low,
-                high,
-                ..,
-            ],
-        ) => u16::from_le_bytes([*low, *high]).into(),
-        _ => 0,
-    }
-}
-
-fn checked_rate(rate: u32, container: &str) -> Result<u32, Error> {
-    if RATES.contains(&rate) {
-        return Ok(rate);
-    }
-    let reason = format!(
-        "a sample rate of {rate} Hz; {} to {} Hz can be read",
-        RATES.start(),
-        RATES.end()
-    );
-    Err(Error::Corrupt {
-        format: container.into(),
-        reason,
-    })
-}
-
-/// Why no demuxer took the file.
-fn open_error(
-    error: Symphonia,
-    container: Option<&str>,
-    head: &[u8],
-    stop: Option<&AtomicBool>,
-) -> Error {
-    if stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
-        return Error::Cancelled;
-    }
-    let container = container.or_else(|| sniff::known_container(head));
-    match (error, container) {
-        (Symphonia::IoError(error), _) if error.kind() != ErrorKind::UnexpectedEof => {
-            Error::Io(error)
-        }
-        (Symphonia::IoError(_), Some(container)) => Error::Corrupt {
-            format: container.into(),
-            reason: "the file ends inside its headers".into(),
-        },
-        (error, Some(container)) => Error::Corrupt {
-            format: container.into(),
-            reason: error.to_string(),
-        },
-        (_, None) => sniff::not_audio(head),
-    }
-}
-
-/// Length by the headers, where they can be believed.
-fn duration_ms(
-    format: &dyn FormatReader,
-    track: &Track,
-    time_base: TimeBase,
-    container: &str,
-) -> Option<u64> {
-    // Without an encoder's tag symphonia guesses these from the first frames.
-    if matches!(container, "adts" | "mp1" | "mp2" | "mp3") && track.delay.is_none() {
-        return None;
-    }
-    let ticks = track
-        .duration
-        .map(|duration| duration.get())
-        .or(track.num_frames);
-    if let Some(ticks) = ticks.filter(|ticks| *ticks > 0 || !matches!(container, "mp4" | "ogg")) {
-        // Ogg counts Opus's encoder delay as part of the length.
-        let delay = if container == "ogg" {
-            track.delay.unwrap_or(0).into()
-        } else {
-            0
-        };
-        return Some(rescale(ticks.saturating_sub(delay), time_base, 1000));
-    }
-    let media = format.media_info();
-    let (ticks, time_base) = media.duration.zip(media.time_base)?;
-    (ticks.get() > 0).then(|| rescale(ticks.get(), time_base, 1000))
-}
-
-/// Ticks of a time base in units of `1 / per_second`, rounded.
-fn rescale(ticks: u64, time_base: TimeBase, per_second: u32) -> u64 {
-    let numer = u128::from(ticks) * u128::from(per_second) * u128::from(time_base.numer.get());
-    let denom = u128::from(time_base.denom.get());
-    u64::try_from((numer + denom / 2) / denom).unwrap_or(u64::MAX)
-}
-
-/// The other way, rounded down.
-fn rescale_back(count: u64, time_base: TimeBase, per_second: u32) -> u64 {
-    let numer = u128::from(count) * u128::from(time_base.denom.get());
-    let denom = u128::from(time_base.numer.get()) * u128::from(per_second);
-    u64::try_from(numer / denom.max(1)).unwrap_or(u64::MAX)
 }

@@ -10,15 +10,18 @@ mod decoder;
 mod edits;
 mod error;
 pub mod fbank;
+mod fence;
 pub mod flac;
 mod input;
 pub mod logmel;
 mod mel;
 mod mix;
+mod open;
 mod reader;
 mod rehead;
 mod resample;
 mod sniff;
+mod ticks;
 pub mod wav;
 
 use std::sync::atomic::AtomicBool;
