@@ -18,18 +18,32 @@ fn golden(name: &str) -> Value {
 }
 
 fn numbers(values: &Value) -> Vec<f32> {
-    values.as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32).collect()
+    values
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|v| v.as_f64().unwrap() as f32)
+        .collect()
 }
 
 /// The samples of an entry: of its clip, from `start`, as many as `samples` says.
 fn samples(entry: &Value) -> Vec<f32> {
     let clips = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/speech");
     let path = clips.join(entry["clip"].as_str().unwrap());
-    let file = std::fs::File::open(&path).unwrap_or_else(|e| panic!("{}: {e} (models/fetch --only speech)", path.display()));
+    let file = std::fs::File::open(&path)
+        .unwrap_or_else(|e| panic!("{}: {e} (models/fetch --only speech)", path.display()));
     let input = audio::Input::File(Arc::new(file));
-    let all = audio::decode(&input, &audio::Selection::default(), &AtomicBool::new(false)).unwrap().samples;
+    let all = audio::decode(
+        &input,
+        &audio::Selection::default(),
+        &AtomicBool::new(false),
+    )
+    .unwrap()
+    .samples;
     let start = entry["start"].as_u64().unwrap_or(0) as usize;
-    let count = entry["samples"].as_u64().map_or(all.len() - start, |n| n as usize);
+    let count = entry["samples"]
+        .as_u64()
+        .map_or(all.len() - start, |n| n as usize);
     all[start..start + count].to_vec()
 }
 
@@ -37,10 +51,21 @@ fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: make -s test-env"))
 }
 
-fn open<M, E: std::fmt::Debug>(name: &str, open: fn(&Runtime, &Path, &SessionOptions) -> Result<M, E>) -> M {
+fn open<M, E: std::fmt::Debug>(
+    name: &str,
+    open: fn(&Runtime, &Path, &SessionOptions) -> Result<M, E>,
+) -> M {
     let runtime = Runtime::load(Path::new(&variable("AI_AUDIO_ORT"))).unwrap();
     let path = PathBuf::from(variable("AI_AUDIO_MODELS")).join(name);
-    open(&runtime, &path, &SessionOptions { threads: 1, ..SessionOptions::default() }).unwrap()
+    open(
+        &runtime,
+        &path,
+        &SessionOptions {
+            threads: 1,
+            ..SessionOptions::default()
+        },
+    )
+    .unwrap()
 }
 
 #[test]
@@ -50,7 +75,12 @@ fn voiceprints_are_the_references_at_every_length() {
     for entry in entries.as_array().unwrap() {
         let voiceprint = model.embed(&samples(entry), &Cancel::new()).unwrap();
         let cosine = similarity::cosine(&voiceprint, &numbers(&entry["embedding"])).unwrap();
-        assert!(cosine >= 0.99999, "{} ({} frames): cosine {cosine}", entry["clip"], entry["frames"]);
+        assert!(
+            cosine >= 0.99999,
+            "{} ({} frames): cosine {cosine}",
+            entry["clip"],
+            entry["frames"]
+        );
     }
 }
 
@@ -58,7 +88,10 @@ fn voiceprints_are_the_references_at_every_length() {
 fn a_batch_gives_the_voiceprints_of_single_runs() {
     let mut model = open("campplus_zh_en.onnx", SpeakerModel::open);
     let whole = samples(&serde_json::json!({"clip": "conversation.wav"}));
-    let windows: Vec<&[f32]> = [7, 12, 15, 22].iter().map(|s| &whole[s * 16_000..s * 16_000 + 24_000]).collect();
+    let windows: Vec<&[f32]> = [7, 12, 15, 22]
+        .iter()
+        .map(|s| &whole[s * 16_000..s * 16_000 + 24_000])
+        .collect();
     let together = model.embed_batch(&windows, &Cancel::new()).unwrap();
     for (window, voiceprint) in windows.iter().zip(&together) {
         let alone = model.embed(window, &Cancel::new()).unwrap();
@@ -73,7 +106,11 @@ fn speech_probabilities_are_the_references() {
     let got = vad.probabilities(&samples(&entry), &Cancel::new()).unwrap();
     let wanted = numbers(&entry["probabilities"]);
     assert!(got.len() >= wanted.len());
-    let furthest = got.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let furthest = got
+        .iter()
+        .zip(&wanted)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max);
     assert!(furthest < 1e-3, "a probability is {furthest} off");
 }
 
@@ -83,17 +120,32 @@ fn who_speaks_in_ten_seconds_is_what_the_reference_says() {
     let entry = golden("segmentation");
     let samples = samples(&entry);
     let input = TensorRef::from_array_view(([1, 1, samples.len()], samples.as_slice())).unwrap();
-    let outputs = session.run(ort::inputs!["samples" => input], &Cancel::new()).unwrap();
+    let outputs = session
+        .run(ort::inputs!["samples" => input], &Cancel::new())
+        .unwrap();
     let (shape, values) = outputs[0].try_extract_tensor::<f32>().unwrap();
     assert_eq!(shape[..], [1, 589, 7]);
     let frames: Vec<&[f32]> = values.chunks(7).collect();
-    let best = |frame: &[f32]| (0..7).max_by(|a, b| frame[*a].total_cmp(&frame[*b])).unwrap();
+    let best = |frame: &[f32]| {
+        (0..7)
+            .max_by(|a, b| frame[*a].total_cmp(&frame[*b]))
+            .unwrap()
+    };
     let classes: String = frames.iter().map(|f| best(f).to_string()).collect();
     assert_eq!(classes, entry["classes"].as_str().unwrap());
     let every = entry["every"].as_u64().unwrap() as usize;
-    for (frame, wanted) in frames.iter().step_by(every).zip(entry["log_probabilities"].as_array().unwrap()) {
+    for (frame, wanted) in frames
+        .iter()
+        .step_by(every)
+        .zip(entry["log_probabilities"].as_array().unwrap())
+    {
         for (got, wanted) in frame.iter().zip(numbers(wanted)) {
-            assert!((got.exp() - wanted.exp()).abs() < 1e-3, "probability {} instead of {}", got.exp(), wanted.exp());
+            assert!(
+                (got.exp() - wanted.exp()).abs() < 1e-3,
+                "probability {} instead of {}",
+                got.exp(),
+                wanted.exp()
+            );
         }
     }
 }
