@@ -15,6 +15,7 @@ use pgrx::prelude::*;
 use speech::Cancel;
 
 use crate::errors::Error;
+use crate::memory;
 
 const POLL: Duration = Duration::from_millis(10);
 const STACK: usize = 8 << 20;
@@ -73,6 +74,7 @@ where
     // SAFETY: a callback of the right type, for the life of this process.
     AT_EXIT.call_once(|| unsafe { pg_sys::before_shmem_exit(Some(stop_at_exit), pg_sys::Datum::from(0)) });
     pgrx::check_for_interrupts!();
+    memory::worked();
     let job = Arc::new(Job { cancel: Cancel::new(), ended: Mutex::new(false), changed: Condvar::new() });
     let (send, receive) = sync_channel(1);
     let worker = Arc::clone(&job);

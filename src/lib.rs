@@ -8,6 +8,7 @@ use pgrx::prelude::*;
 mod api;
 mod errors;
 mod interrupt;
+mod memory;
 mod models;
 mod planner;
 mod settings;
@@ -21,4 +22,5 @@ mod vector;
 pub extern "C-unwind" fn _PG_init() {
     settings::define();
     planner::install();
+    memory::install();
 }
