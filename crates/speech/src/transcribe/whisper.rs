@@ -29,8 +29,10 @@ const FRAME_S: f32 = 0.02;
 const TEMPERATURES: [f32; 5] = [0.2, 0.4, 0.6, 0.8, 1.0];
 /// Sequences drawn at each temperature.
 const DRAWS: usize = 5;
-/// Chunks shorter than the window get this much silence after them, samples, and are filled up to a multiple of it.
-const TAIL: usize = 16_000;
+/// Silence after a chunk that is shorter than the window, samples: the encoder continues it to the window's end.
+const TAIL: usize = 4_000;
+/// Lengths that the encoder sees are multiples of this many samples, so that its buffers can be used again.
+const LENGTH_STEP: usize = 8_000;
 
 /// A Whisper model.
 pub struct Whisper {
@@ -126,7 +128,7 @@ impl Whisper {
     /// Chunks through the encoder, all filled up to the same length: hidden states of one row each.
     fn encode(&mut self, chunks: &[Chunk], cancel: &Cancel) -> Result<Vec<DynValue>, Error> {
         let longest = chunks.iter().map(|c| c.samples.len()).max().unwrap_or(0);
-        let length = if self.any_length { (longest + TAIL).next_multiple_of(TAIL).min(WINDOW) } else { WINDOW };
+        let length = if self.any_length { (longest + TAIL).next_multiple_of(LENGTH_STEP).min(WINDOW) } else { WINDOW };
         let mut encoded = Vec::with_capacity(chunks.len());
         for chunk in chunks {
             cancel.check()?;
