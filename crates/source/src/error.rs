@@ -44,6 +44,15 @@ pub enum Error {
         entry: String,
     },
 
+    /// Bytes that a caller brings along, above the limit on recordings.
+    #[error("the recording has {bytes} bytes, more than the limit of {limit}")]
+    BytesTooLarge {
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+
     /// A file that the allowed directories do not contain.
     #[error("file {path:?} is outside the allowed directories")]
     OutsideAllowedDirs {
@@ -199,9 +208,6 @@ impl Error {
             }
             Self::NotFound { .. } => {
                 "The path is looked up on the database server, not on the client."
-            }
-            Self::ForbiddenAddress { .. } => {
-                "Only public addresses are called, unless an administrator names the host in ai_audio.allowed_hosts."
             }
             Self::Status {
                 status: 401 | 403, ..
