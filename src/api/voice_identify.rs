@@ -26,6 +26,8 @@ const CANDIDATES: u32 = 20;
 /// Rows of the cohort, and pages of the library that they are sampled from.
 const COHORT: usize = 400;
 const COHORT_PAGES: f64 = 100.0;
+/// Rows that are counted where Postgres has no estimate.
+const COUNTED: u32 = 10_000;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -39,7 +41,7 @@ struct IdentifyOptions {
     library_duration: Option<f64>,
     /// Nearest rows to look at.
     candidates: Option<u32>,
-    /// Probability that a candidate is the speaker, before hearing.
+    /// Probability that the speaker is in the library at all, before hearing.
     prior: Option<f64>,
     /// The least probability for a name.
     min_probability: Option<f64>,
@@ -104,7 +106,8 @@ fn identify(probe: Vector, library: pg_sys::Oid, given: Map<String, serde_json::
     let Some(best) = candidates.first() else { return Ok(None) };
     let cohort = if scale.normalised.is_some() { library.cohort(&probe)? } else { Vec::new() };
     let rated: Vec<(f64, Option<f64>)> = candidates.iter().map(|c| scale.rate(c, &cohort, sides)).collect();
-    let odds = prior / (1.0 - prior);
+    // The speaker is in the library with probability `prior`, and every row was equally likely to be theirs.
+    let odds = prior / (1.0 - prior) / library.rows()?;
     // Candidates and "nobody" are exclusive hypotheses; ratios are scaled by the largest so that none overflows.
     let top = rated.iter().map(|r| r.0).fold(0.0, f64::max);
     let weight = |llr: f64| odds * (llr - top).exp();
@@ -182,19 +185,23 @@ struct Library {
     vector_schema: String,
     /// vector or halfvec.
     kind: &'static str,
+    /// How many rows it has as far as Postgres knows; not positive if that is not at all.
+    estimated_rows: f64,
     /// The part of its pages to sample; nothing for what cannot be sampled.
     sample_percent: Option<f64>,
 }
 
 impl Library {
     fn find(oid: pg_sys::Oid, options: &IdentifyOptions) -> Result<Self, Error> {
-        let describe = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), c.relkind::pg_catalog.text, c.relpages::pg_catalog.float8
-             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
-             WHERE c.oid OPERATOR(pg_catalog.=) $1";
-        let (relation, kind, pages) = match Spi::get_three_with_args::<String, String, f64>(describe, &[oid.into()]) {
-            Err(pgrx::spi::Error::InvalidPosition) => (None, None, None), // no row
-            described => described?,
-        };
+        let describe = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS relation, c.relkind::text AS kind,
+                 c.relpages::float8 AS pages, c.reltuples::float8 AS rows
+             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1";
+        let (relation, kind, pages, estimated_rows) = Spi::connect(|client| -> Result<_, Error> {
+            let row = client.select(describe, Some(1), &[oid.into()])?.first();
+            let number = |name| -> Result<f64, Error> { Ok(row.get_by_name::<f64, _>(name)?.unwrap_or(0.0)) };
+            let text = |name| row.get_by_name::<String, _>(name);
+            Ok((text("relation")?, text("kind")?, number("pages")?, number("rows")?))
+        })?;
         let relation = relation.ok_or_else(|| Error::Argument("the library does not exist".into()))?;
         let columns = columns(oid)?;
         let name = options.name.as_deref().unwrap_or("name");
@@ -209,7 +216,8 @@ impl Library {
             voiceprint: quoted(voiceprint),
             vector_schema: vector_schema()?,
             kind: vector_type,
-            sample_percent: sampled.then(|| (100.0 * COHORT_PAGES / pages.unwrap_or(0.0).max(COHORT_PAGES)).min(100.0)),
+            estimated_rows,
+            sample_percent: sampled.then(|| (100.0 * COHORT_PAGES / pages.max(COHORT_PAGES)).min(100.0)),
         })
     }
 
@@ -223,6 +231,15 @@ impl Library {
         self.select("", &order, probe)
     }
 
+    /// How many rows it has, at least 1: Postgres' estimate, else counted up to a limit.
+    fn rows(&self) -> Result<f64, Error> {
+        if self.estimated_rows >= 1.0 {
+            return Ok(self.estimated_rows);
+        }
+        let count = format!("SELECT count(*) FROM (SELECT FROM {} LIMIT {COUNTED}) counted", self.relation);
+        Ok(Spi::get_one::<i64>(&count)?.map_or(1.0, |n| n.max(1) as f64))
+    }
+
     /// A sample of the library, the same each time.
     fn cohort(&self, probe: &Vector) -> Result<Vec<Voice>, Error> {
         let sample = self.sample_percent.filter(|p| *p < 100.0);
@@ -233,8 +250,10 @@ impl Library {
     /// Rows with a name and a voiceprint that can be compared, as the caller may see them.
     fn select(&self, sample: &str, rest: &str, probe: &Vector) -> Result<Vec<Voice>, Error> {
         let Library { relation, name, voiceprint, vector_schema, .. } = self;
+        // Arrays, because their type needs no look-up in the catalog for each row.
         let query = format!(
-            "SELECT {name}::pg_catalog.text AS name, {voiceprint}::{vector_schema}.vector AS voiceprint
+            "SELECT {name}::pg_catalog.text AS name,
+                 {voiceprint}::{vector_schema}.vector::pg_catalog.float4[] AS voiceprint
              FROM {relation} {sample} {rest}"
         );
         let oid = oid_of("vector");
@@ -243,8 +262,8 @@ impl Library {
         Spi::connect(|client| {
             let mut voices = Vec::new();
             for row in client.select(&query, None, &[probe_argument])? {
-                let voice = row["name"].value::<String>()?.zip(row["voiceprint"].value::<Vector>()?);
-                let Some((name, Vector(voiceprint))) = voice else { continue };
+                let voice = row["name"].value::<String>()?.zip(row["voiceprint"].value::<Vec<f32>>()?);
+                let Some((name, voiceprint)) = voice else { continue };
                 if let Some(similarity) = (voiceprint.len() == probe.0.len()).then(|| cosine(&voiceprint, &probe.0)).flatten() {
                     voices.push(Voice { name, voiceprint, similarity });
                 }

@@ -28,7 +28,6 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("ai_audio_warmup", "v strict restricted"),
     ("ai_voice_calibrate", "v strict unsafe"),
     ("ai_voice_cluster", "i called safe"),
-    ("ai_voice_identify", "i strict safe"),
     ("ai_voice_identify", "s strict restricted"),
     ("ai_voice_profile", "i called safe"),
     ("ai_voice_verify", "s strict safe"),

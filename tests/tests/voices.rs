@@ -122,7 +122,8 @@ fn verification_of_what_cannot_be_compared() {
 
 #[test]
 fn recordings_are_verified_with_their_durations() {
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let (a, b, other) = (
         clip("allison-2.wav"),
         clip("allison-6.wav"),
@@ -156,7 +157,7 @@ fn verification_of_recordings_that_cannot_be_heard() {
     let (good, bad) = (clip("allison-2.wav"), scratch.file("bad.wav", b"nothing"));
     client.fails(
         &format!("SELECT ai_audio_verify('{good}', '{bad}')"),
-        SqlState::FEATURE_NOT_SUPPORTED,
+        SqlState::DATA_EXCEPTION,
         &["bad.wav"],
     );
     let sql = format!(
@@ -332,7 +333,8 @@ fn calibrations_survive_dump_and_restore() {
 
 #[test]
 fn a_profile_is_the_mean_direction() {
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let profile = |client: &mut Client, rows: &str| -> Option<String> {
         client.value(&format!(
             "SELECT ai_voice_profile(v::vector)::text FROM (VALUES {rows}) t(v)"
@@ -525,7 +527,7 @@ fn grouping_finds_the_speakers() {
     assert_eq!(client.value::<i64>(shuffled), 40);
     let apart = "SELECT max(g) FROM (SELECT ai_voice_cluster(v) OVER (PARTITION BY s % 4) AS g FROM calls) x";
     assert_eq!(client.value::<i32>(apart), 10);
-    let known = "SELECT max(g) FROM (SELECT ai_voice_cluster(v, '{clusters: 7}'::jsonb) OVER () AS g FROM calls) x";
+    let known = "SELECT max(g) FROM (SELECT ai_voice_cluster(v, '{\"clusters\": 7}'::jsonb) OVER () AS g FROM calls) x";
     assert_eq!(client.value::<i32>(known), 7);
     let strict = "SELECT count(DISTINCT g) FROM (SELECT ai_voice_cluster(v, '{threshold: 0.99}') OVER () AS g FROM calls) x";
     assert_eq!(client.value::<i64>(strict), 400);
@@ -535,7 +537,8 @@ fn grouping_finds_the_speakers() {
 
 #[test]
 fn grouping_of_what_is_missing_or_wrong() {
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let groups = "SELECT ai_voice_cluster(v::vector) OVER () FROM (VALUES ('[1,0]'), (NULL), ('[0,0]'), ('[0,1]'), ('[2,0]')) t(v)";
     assert_eq!(
         client.column::<Option<i32>>(groups),
@@ -558,7 +561,7 @@ fn grouping_of_what_is_missing_or_wrong() {
     }
     client.fails(
         "SELECT ai_voice_cluster('[1]')",
-        SqlState::WINDOWING_ERROR,
+        SqlState::WRONG_OBJECT_TYPE,
         &["OVER"],
     );
     client.run("SET ai_audio.cluster_memory = '64MB'");
