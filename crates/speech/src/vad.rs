@@ -46,7 +46,13 @@ pub struct VadOptions {
 
 impl Default for VadOptions {
     fn default() -> Self {
-        Self { threshold: 0.5, end_threshold: 0.35, min_speech_ms: 250, min_silence_ms: 160, pad_ms: 30 }
+        Self {
+            threshold: 0.5,
+            end_threshold: 0.35,
+            min_speech_ms: 250,
+            min_silence_ms: 160,
+            pad_ms: 30,
+        }
     }
 }
 
@@ -67,10 +73,20 @@ impl Vad {
         let session = Session::open(runtime, model, options)?;
         let names: Vec<&str> = session.inputs().iter().map(|i| i.name()).collect();
         if names != ["input", "h", "c"] {
-            let reason = format!("inputs {names:?} are not those of silero VAD's sequence export: [input, h, c]");
-            return Err(Error::Model { path: model.into(), reason });
+            let reason = format!(
+                "inputs {names:?} are not those of silero VAD's sequence export: [input, h, c]"
+            );
+            return Err(Error::Model {
+                path: model.into(),
+                reason,
+            });
         }
-        Ok(Self { session, hidden: vec![0.0; STATE], cell: vec![0.0; STATE], context: [0.0; CONTEXT] })
+        Ok(Self {
+            session,
+            hidden: vec![0.0; STATE],
+            cell: vec![0.0; STATE],
+            context: [0.0; CONTEXT],
+        })
     }
 
     /// Forgets what was heard, before another recording.
@@ -106,7 +122,12 @@ impl Vad {
         rows
     }
 
-    fn run(&mut self, rows: &[f32], probabilities: &mut Vec<f32>, cancel: &Cancel) -> Result<(), Error> {
+    fn run(
+        &mut self,
+        rows: &[f32],
+        probabilities: &mut Vec<f32>,
+        cancel: &Cancel,
+    ) -> Result<(), Error> {
         let count = rows.len() / (CONTEXT + WINDOW);
         let inputs = ort::inputs![
             "input" => TensorRef::from_array_view(([count, CONTEXT + WINDOW], rows))?,
@@ -114,10 +135,16 @@ impl Vad {
             "c" => TensorRef::from_array_view(([1, 1, STATE], self.cell.as_slice()))?,
         ];
         let outputs = self.session.run(inputs, cancel)?;
-        let output = |i: usize| outputs[i].try_extract_tensor::<f32>().map(|(_, values)| values);
+        let output = |i: usize| {
+            outputs[i]
+                .try_extract_tensor::<f32>()
+                .map(|(_, values)| values)
+        };
         let (speech, hidden, cell) = (output(0)?, output(1)?.to_vec(), output(2)?.to_vec());
         if (speech.len(), hidden.len(), cell.len()) != (count, STATE, STATE) {
-            return Err(Error::Inference("the VAD model returned tensors of unexpected sizes".into()));
+            return Err(Error::Inference(
+                "the VAD model returned tensors of unexpected sizes".into(),
+            ));
         }
         probabilities.extend_from_slice(speech);
         drop(outputs);
@@ -132,7 +159,10 @@ impl Vad {
 pub fn spans(probabilities: &[f32], options: &VadOptions) -> Vec<Span> {
     let mut found: Vec<Span> = Vec::new();
     let mut keep = |start: usize, end: usize| {
-        let span = Span { start_ms: start as u64 * WINDOW_MS, end_ms: end as u64 * WINDOW_MS };
+        let span = Span {
+            start_ms: start as u64 * WINDOW_MS,
+            end_ms: end as u64 * WINDOW_MS,
+        };
         if span.end_ms - span.start_ms >= options.min_speech_ms.max(1) {
             found.push(span);
         }
@@ -156,7 +186,11 @@ pub fn spans(probabilities: &[f32], options: &VadOptions) -> Vec<Span> {
     if let Some(start) = speech {
         keep(start, probabilities.len());
     }
-    pad(&mut found, probabilities.len() as u64 * WINDOW_MS, options.pad_ms);
+    pad(
+        &mut found,
+        probabilities.len() as u64 * WINDOW_MS,
+        options.pad_ms,
+    );
     found
 }
 
@@ -180,11 +214,19 @@ mod tests {
     use super::*;
 
     fn plain() -> VadOptions {
-        VadOptions { min_speech_ms: 64, min_silence_ms: 96, pad_ms: 0, ..VadOptions::default() }
+        VadOptions {
+            min_speech_ms: 64,
+            min_silence_ms: 96,
+            pad_ms: 0,
+            ..VadOptions::default()
+        }
     }
 
     fn pairs(probabilities: &[f32], options: &VadOptions) -> Vec<(u64, u64)> {
-        spans(probabilities, options).iter().map(|s| (s.start_ms, s.end_ms)).collect()
+        spans(probabilities, options)
+            .iter()
+            .map(|s| (s.start_ms, s.end_ms))
+            .collect()
     }
 
     #[test]
@@ -205,7 +247,13 @@ mod tests {
 
     #[test]
     fn between_the_thresholds_speech_goes_on_but_does_not_begin() {
-        assert_eq!(pairs(&[0.4, 0.9, 0.4, 0.4, 0.4, 0.4, 0.4, 0.1, 0.1, 0.1, 0.1], &plain()), [(32, 224)]);
+        assert_eq!(
+            pairs(
+                &[0.4, 0.9, 0.4, 0.4, 0.4, 0.4, 0.4, 0.1, 0.1, 0.1, 0.1],
+                &plain()
+            ),
+            [(32, 224)]
+        );
     }
 
     #[test]
@@ -218,7 +266,10 @@ mod tests {
         let mut p = vec![0.9; 4];
         p.extend([0.1; 5]);
         p.extend([0.9; 4]);
-        let wide = VadOptions { pad_ms: 400, ..plain() };
+        let wide = VadOptions {
+            pad_ms: 400,
+            ..plain()
+        };
         assert_eq!(pairs(&p, &wide), [(0, 208), (208, 416)]);
     }
 }

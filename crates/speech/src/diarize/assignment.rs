@@ -28,7 +28,11 @@ pub fn votes(tracks: &[Tracks], evidence: &Evidence, frames: usize) -> Vec<u16> 
     for window in tracks {
         let stretches = stretches(window, evidence);
         for part in parts(&window.active) {
-            let here: Vec<&[f32]> = stretches.iter().filter(|s| s.holds(&part)).map(|s| &*s.evidence).collect();
+            let here: Vec<&[f32]> = stretches
+                .iter()
+                .filter(|s| s.holds(&part))
+                .map(|s| &*s.evidence)
+                .collect();
             for speaker in assign(&here) {
                 for frame in part.clone() {
                     votes[(window.first + frame) * count + speaker] += 1;
@@ -71,7 +75,9 @@ fn stretches(window: &Tracks, evidence: &Evidence) -> Vec<Stretch> {
         for (frames, mut evidence) in runs.into_iter().zip(own) {
             add(&mut evidence, &whole, 1.0);
             let total: f32 = evidence.iter().map(|e| e.abs()).sum();
-            evidence.iter_mut().for_each(|e| *e /= total.max(f32::MIN_POSITIVE));
+            evidence
+                .iter_mut()
+                .for_each(|e| *e /= total.max(f32::MIN_POSITIVE));
             found.push(Stretch { frames, evidence });
         }
     }
@@ -80,7 +86,10 @@ fn stretches(window: &Tracks, evidence: &Evidence) -> Vec<Stretch> {
 
 /// The evidence in a run of frames: of those with one voice, or if there are none, a little of those with two.
 fn sum(window: &Tracks, run: &Range<usize>, evidence: &Evidence) -> Vec<f32> {
-    let mut sums = [vec![0f32; evidence.speakers()], vec![0f32; evidence.speakers()]];
+    let mut sums = [
+        vec![0f32; evidence.speakers()],
+        vec![0f32; evidence.speakers()],
+    ];
     let mut alone = false;
     for frame in run.clone() {
         let single = window.active[frame].count_ones() == 1;
@@ -95,7 +104,9 @@ fn sum(window: &Tracks, run: &Range<usize>, evidence: &Evidence) -> Vec<f32> {
 }
 
 fn add(sum: &mut [f32], other: &[f32], weight: f32) {
-    sum.iter_mut().zip(other).for_each(|(s, o)| *s += weight * o);
+    sum.iter_mut()
+        .zip(other)
+        .for_each(|(s, o)| *s += weight * o);
 }
 
 /// Different speakers for tracks that are active together, as far as there are as many.
@@ -108,8 +119,13 @@ fn assign(tracks: &[&[f32]]) -> Vec<usize> {
         _ if speakers == 1 => vec![0],
         _ => {
             let whole = |x: &f32| (x * SCALE) as i64;
-            let rows = tracks.iter().take(speakers).map(|t| t.iter().map(whole).collect::<Vec<_>>());
-            Matrix::from_rows(rows).map(|weights| kuhn_munkres(&weights).1).unwrap_or_default()
+            let rows = tracks
+                .iter()
+                .take(speakers)
+                .map(|t| t.iter().map(whole).collect::<Vec<_>>());
+            Matrix::from_rows(rows)
+                .map(|weights| kuhn_munkres(&weights).1)
+                .unwrap_or_default()
         }
     }
 }

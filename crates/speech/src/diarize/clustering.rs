@@ -11,8 +11,12 @@ use crate::{Cancel, Error, similarity};
 const THRESHOLD: f32 = 0.4;
 /// Groups of at most so many windows are small: too little to be sure of another speaker.
 const SMALL: usize = 4;
-/// A small group stays apart if its centre is this far from all large ones.
+/// A small group stays apart if its centre is less similar than this to all large ones.
 const DISTINCT: f32 = 0.2;
+/// The same for a single window, which may be a cough.
+const DISTINCT_ALONE: f32 = 0.0;
+/// Centres this similar are one voice rather than two, if a number of speakers is wanted and others could be had.
+const ONE_VOICE: f32 = 0.5;
 /// Centres this similar are one speaker.
 const SAME: f32 = 0.8;
 
@@ -61,13 +65,19 @@ pub fn one(voices: &[Vec<f32>]) -> Speakers {
     complete(voices, &vec![Some(0); voices.len()])
 }
 
-/// `wanted` speakers, each with as many windows as possible: an outlier is no speaker while larger groups can be had.
+/// `wanted` speakers, each with as many windows as possible: an outlier is no speaker while larger groups can be had
+/// without cutting one voice in two.
 fn exactly(voices: &[Vec<f32>], wanted: usize, cancel: &Cancel) -> Result<Speakers, Error> {
     let mut best = Speakers::default();
     for smallest in (1..=SMALL + 1).rev() {
-        best = complete(voices, &groups(voices, Some(wanted), smallest, cancel)?);
-        if best.centres.len() >= wanted {
-            break;
+        let found = complete(voices, &groups(voices, Some(wanted), smallest, cancel)?);
+        let closest = most_similar(&found.centres).map_or(f32::MIN, |(similarity, ..)| similarity);
+        let count = found.centres.len();
+        if count >= wanted && closest < ONE_VOICE {
+            return Ok(found);
+        }
+        if count > best.centres.len() {
+            best = found;
         }
     }
     Ok(best)
@@ -84,17 +94,32 @@ fn groups(
     for voice in voices {
         rows.push(Some(voice))?;
     }
-    let options = cluster::Options { threshold: THRESHOLD, min_size: smallest, clusters: wanted };
+    let options = cluster::Options {
+        threshold: THRESHOLD,
+        min_size: smallest,
+        clusters: wanted,
+    };
     let numbers = cluster::cluster(rows, &options, 1, cancel)?;
-    Ok(numbers.into_iter().map(|n| n.map(|n| n as usize - 1)).collect())
+    Ok(numbers
+        .into_iter()
+        .map(|n| n.map(|n| n as usize - 1))
+        .collect())
 }
 
 /// Gives windows without a group to the nearest centre.
 fn complete(voices: &[Vec<f32>], groups: &[Option<usize>]) -> Speakers {
     let centres = centres(voices, groups);
     let nearest = |voice: &Vec<f32>| nearest(voice, &centres).unwrap_or(0);
-    let of_window: Vec<usize> = groups.iter().zip(voices).map(|(g, v)| g.unwrap_or_else(|| nearest(v))).collect();
-    if centres.is_empty() { one(voices) } else { Speakers { of_window, centres } }
+    let of_window: Vec<usize> = groups
+        .iter()
+        .zip(voices)
+        .map(|(g, v)| g.unwrap_or_else(|| nearest(v)))
+        .collect();
+    if centres.is_empty() {
+        one(voices)
+    } else {
+        Speakers { of_window, centres }
+    }
 }
 
 /// Dissolves small groups and merges equal ones until nothing changes.
@@ -122,8 +147,20 @@ fn worth_keeping(speakers: &Speakers) -> Vec<bool> {
     let most = sizes.iter().copied().max().unwrap_or(0);
     let large: Vec<bool> = sizes.iter().map(|n| *n > SMALL.min(most - 1)).collect();
     let unlike = |s: usize| {
-        let others = speakers.centres.iter().zip(&large).filter(|(_, large)| **large);
-        others.map(|(c, _)| dot(&speakers.centres[s], c)).fold(f32::MIN, f32::max) < DISTINCT
+        let others = speakers
+            .centres
+            .iter()
+            .zip(&large)
+            .filter(|(_, large)| **large);
+        let nearest = others
+            .map(|(c, _)| dot(&speakers.centres[s], c))
+            .fold(f32::MIN, f32::max);
+        nearest
+            < if sizes[s] == 1 {
+                DISTINCT_ALONE
+            } else {
+                DISTINCT
+            }
     };
     (0..sizes.len()).map(|s| large[s] || unlike(s)).collect()
 }
@@ -138,7 +175,11 @@ fn relabel(speakers: &Speakers, group: impl Fn(usize) -> Option<usize>) -> Vec<O
             next - 1
         })
     };
-    speakers.of_window.iter().map(|s| group(*s).map(&mut of)).collect()
+    speakers
+        .of_window
+        .iter()
+        .map(|s| group(*s).map(&mut of))
+        .collect()
 }
 
 fn most_similar(centres: &[Vec<f32>]) -> Option<(f32, usize, usize)> {
@@ -152,7 +193,10 @@ fn centres(voices: &[Vec<f32>], groups: &[Option<usize>]) -> Vec<Vec<f32>> {
     let mut sums = vec![vec![0f32; voices[0].len()]; count];
     for (group, voice) in groups.iter().zip(voices) {
         if let Some(group) = group {
-            sums[*group].iter_mut().zip(voice).for_each(|(s, x)| *s += x);
+            sums[*group]
+                .iter_mut()
+                .zip(voice)
+                .for_each(|(s, x)| *s += x);
         }
     }
     sums.iter_mut().for_each(|sum| similarity::normalize(sum));

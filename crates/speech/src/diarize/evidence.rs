@@ -21,7 +21,12 @@ pub struct Evidence {
 
 impl Evidence {
     /// The evidence of windows and their normalised embeddings.
-    pub fn new(frames: usize, windows: &[Window], voices: &[Vec<f32>], speakers: &Speakers) -> Self {
+    pub fn new(
+        frames: usize,
+        windows: &[Window],
+        voices: &[Vec<f32>],
+        speakers: &Speakers,
+    ) -> Self {
         let count = speakers.centres.len();
         let mut similarity = vec![0f32; frames * count];
         let mut weights = vec![0f32; frames];
@@ -34,13 +39,20 @@ impl Evidence {
                 let weight = (1.0 - off_centre).max(EDGE);
                 weights[frame] += weight;
                 let row = &mut similarity[frame * count..][..count];
-                row.iter_mut().zip(&scores).for_each(|(sum, s)| *sum += weight * s);
+                row.iter_mut()
+                    .zip(&scores)
+                    .for_each(|(sum, s)| *sum += weight * s);
             }
         }
         for (row, weight) in similarity.chunks_exact_mut(count.max(1)).zip(&weights) {
-            row.iter_mut().for_each(|s| *s /= weight.max(f32::MIN_POSITIVE));
+            row.iter_mut()
+                .for_each(|s| *s /= weight.max(f32::MIN_POSITIVE));
         }
-        Evidence { speakers: count, similarity, heard: weights.iter().map(|w| *w > 0.0).collect() }
+        Evidence {
+            speakers: count,
+            similarity,
+            heard: weights.iter().map(|w| *w > 0.0).collect(),
+        }
     }
 
     /// How many speakers there are.
@@ -67,9 +79,25 @@ mod tests {
     use super::*;
 
     fn two() -> (Vec<Window>, Vec<Vec<f32>>, Speakers) {
-        let windows = vec![Window { start: 0, samples: 24_000 }, Window { start: 24_000, samples: 24_000 }];
+        let windows = vec![
+            Window {
+                start: 0,
+                samples: 24_000,
+            },
+            Window {
+                start: 24_000,
+                samples: 24_000,
+            },
+        ];
         let voices = vec![vec![1.0, 0.0], vec![0.0, 1.0]];
-        (windows, voices.clone(), Speakers { of_window: vec![0, 1], centres: voices })
+        (
+            windows,
+            voices.clone(),
+            Speakers {
+                of_window: vec![0, 1],
+                centres: voices,
+            },
+        )
     }
 
     #[test]

@@ -13,7 +13,11 @@ const RATE: u64 = audio::SAMPLE_RATE as u64;
 
 /// Frames in so many samples.
 pub fn count(samples: usize) -> usize {
-    if samples < FIELD { 0 } else { 1 + (samples - FIELD) / SHIFT }
+    if samples < FIELD {
+        0
+    } else {
+        1 + (samples - FIELD) / SHIFT
+    }
 }
 
 /// The frame that speaks for a sample, 0 for those before the first.
@@ -28,14 +32,25 @@ pub fn at_ms(ms: u64) -> usize {
 
 /// First of the samples that a frame speaks for; the first frame also speaks for all before.
 fn first_sample(frame: usize) -> usize {
-    if frame == 0 { 0 } else { frame * SHIFT + (FIELD - SHIFT) / 2 }
+    if frame == 0 {
+        0
+    } else {
+        frame * SHIFT + (FIELD - SHIFT) / 2
+    }
 }
 
 /// The time of a range of frames of a recording, which the last frame fills up to its end.
 pub fn span(range: &std::ops::Range<usize>, total_frames: usize, samples: usize) -> Span {
     let ms = |sample: usize| sample as u64 * 1000 / RATE;
-    let end = if range.end >= total_frames { samples } else { first_sample(range.end) };
-    Span { start_ms: ms(first_sample(range.start)), end_ms: ms(end.min(samples)) }
+    let end = if range.end >= total_frames {
+        samples
+    } else {
+        first_sample(range.end)
+    };
+    Span {
+        start_ms: ms(first_sample(range.start)),
+        end_ms: ms(end.min(samples)),
+    }
 }
 
 /// Maximal ranges of items for which `keep` holds.
@@ -77,8 +92,20 @@ mod tests {
 
     #[test]
     fn the_whole_recording_spans_the_whole_time() {
-        assert_eq!(span(&(0..589), 589, 160_000), Span { start_ms: 0, end_ms: 10_000 });
-        assert_eq!(span(&(100..200), 589, 160_000), Span { start_ms: 1710, end_ms: 3397 });
+        assert_eq!(
+            span(&(0..589), 589, 160_000),
+            Span {
+                start_ms: 0,
+                end_ms: 10_000
+            }
+        );
+        assert_eq!(
+            span(&(100..200), 589, 160_000),
+            Span {
+                start_ms: 1710,
+                end_ms: 3397
+            }
+        );
     }
 
     #[test]

@@ -7,9 +7,9 @@ use super::segmentation::{Segmentation, WINDOW};
 use crate::vad::{self, Vad, VadOptions};
 use crate::{Cancel, Error};
 
-/// Samples from one segmentation window to the next, a whole number of frames (2.5 s). Windows every second cost two
-/// and a half times as much; docs/diarize.md has what that would gain.
-pub const STEP: usize = 148 * SHIFT;
+/// Samples from one segmentation window to the next, a whole number of frames (5 s): each frame is heard twice. Windows
+/// every second cost five times as much and gain nothing (docs/diarize.md).
+pub const STEP: usize = 296 * SHIFT;
 /// Windows per run of the network.
 const BATCH: usize = 4;
 /// Samples given to the VAD at once.
@@ -61,14 +61,22 @@ pub fn listen(
 ) -> Result<Heard, Error> {
     let (samples, speech) = speech(recording, vad, cancel)?;
     let tracks = tracks(recording, samples, segmentation, cancel)?;
-    Ok(Heard { samples, tracks, speech })
+    Ok(Heard {
+        samples,
+        tracks,
+        speech,
+    })
 }
 
 /// The number of samples, and whether there is speech in each frame.
 ///
 /// # Errors
 /// Those of the recording and of the network.
-pub fn speech(recording: &mut dyn Recording, vad: &mut Vad, cancel: &Cancel) -> Result<(usize, Vec<bool>), Error> {
+pub fn speech(
+    recording: &mut dyn Recording,
+    vad: &mut Vad,
+    cancel: &Cancel,
+) -> Result<(usize, Vec<bool>), Error> {
     vad.reset();
     let mut buffer = Buffer::open(recording)?;
     let (mut samples, mut probabilities) = (0, Vec::new());
@@ -81,15 +89,26 @@ pub fn speech(recording: &mut dyn Recording, vad: &mut Vad, cancel: &Cancel) -> 
         samples += part.len();
     }
     let mut speech = vec![false; frames::count(samples)];
-    let plain = VadOptions { pad_ms: 0, ..VadOptions::default() };
+    let plain = VadOptions {
+        pad_ms: 0,
+        ..VadOptions::default()
+    };
     for span in vad::spans(&probabilities, &plain) {
         let range = frames::at_ms(span.start_ms)..frames::at_ms(span.end_ms).min(speech.len());
-        speech.get_mut(range).into_iter().flatten().for_each(|s| *s = true);
+        speech
+            .get_mut(range)
+            .into_iter()
+            .flatten()
+            .for_each(|s| *s = true);
     }
     Ok((samples, speech))
 }
 
-fn tracks(
+/// The tracks of all windows of a recording of `samples` samples.
+///
+/// # Errors
+/// Those of the recording and of the network; [`Error::Invalid`] if it has become shorter.
+pub fn tracks(
     recording: &mut dyn Recording,
     samples: usize,
     segmentation: &mut Segmentation,
@@ -103,9 +122,16 @@ fn tracks(
         let part = buffer.range(first, last + length, cancel)?;
         let window = |start: &usize| part.get(start - first..start - first + length);
         let changed = || Error::Invalid("the recording changed while it was read".into());
-        let windows: Vec<&[f32]> = starts.iter().map(window).collect::<Option<_>>().ok_or_else(changed)?;
+        let windows: Vec<&[f32]> = starts
+            .iter()
+            .map(window)
+            .collect::<Option<_>>()
+            .ok_or_else(changed)?;
         let active = segmentation.tracks(&windows, cancel)?;
-        tracks.extend(starts.iter().zip(active).map(|(start, active)| Tracks { first: start / SHIFT, active }));
+        tracks.extend(starts.iter().zip(active).map(|(start, active)| Tracks {
+            first: start / SHIFT,
+            active,
+        }));
     }
     Ok(tracks)
 }
@@ -125,7 +151,16 @@ mod tests {
 
     #[test]
     fn every_frame_is_in_a_window() {
-        for samples in [FIELD, 5_000, WINDOW - 1, WINDOW, WINDOW + 1, WINDOW + 269, WINDOW + 270, 3 * WINDOW + 77] {
+        for samples in [
+            FIELD,
+            5_000,
+            WINDOW - 1,
+            WINDOW,
+            WINDOW + 1,
+            WINDOW + 269,
+            WINDOW + 270,
+            3 * WINDOW + 77,
+        ] {
             let mut covered = vec![false; frames::count(samples)];
             for start in starts(samples) {
                 assert_eq!(start % SHIFT, 0);

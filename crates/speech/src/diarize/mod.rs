@@ -49,7 +49,7 @@ pub struct Options {
     pub min_speakers: usize,
     /// At most so many.
     pub max_speakers: usize,
-    /// Pauses of a speaker shorter than this are part of the turn.
+    /// Silence shorter than this between two turns of a speaker is part of one turn.
     pub merge_gap_ms: u64,
     /// Shorter turns are dropped.
     pub min_turn_ms: u64,
@@ -57,7 +57,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { speaker_count: None, min_speakers: 1, max_speakers: 20, merge_gap_ms: 500, min_turn_ms: 100 }
+        Options {
+            speaker_count: None,
+            min_speakers: 1,
+            max_speakers: 20,
+            merge_gap_ms: 1000,
+            min_turn_ms: 100,
+        }
     }
 }
 
@@ -65,9 +71,13 @@ impl Options {
     /// # Errors
     /// [`Error::Invalid`] for counts outside 1 to [`MAX_SPEAKERS`] or crossed bounds.
     fn bounds(&self) -> Result<Bounds, Error> {
-        let (min, max) = self.speaker_count.map_or((self.min_speakers, self.max_speakers), |n| (n, n));
+        let (min, max) = self
+            .speaker_count
+            .map_or((self.min_speakers, self.max_speakers), |n| (n, n));
         if min < 1 || max > MAX_SPEAKERS || min > max {
-            let message = format!("there can be 1 to {MAX_SPEAKERS} speakers, at least min and at most max, not {min} to {max}");
+            let message = format!(
+                "there can be 1 to {MAX_SPEAKERS} speakers, at least min and at most max, not {min} to {max}"
+            );
             return Err(Error::Invalid(message));
         }
         Ok(Bounds { min, max })
@@ -92,15 +102,25 @@ impl Diarization {
         let mut shared = vec![0u64; self.speakers.len()];
         // Exclusive turns are in order and apart, so the ones in question lie together.
         let first = self.exclusive.partition_point(|t| t.end_ms <= start_ms);
-        for turn in self.exclusive[first..].iter().take_while(|t| t.start_ms < end_ms) {
+        for turn in self.exclusive[first..]
+            .iter()
+            .take_while(|t| t.start_ms < end_ms)
+        {
             shared[turn.speaker] += turn.end_ms.min(end_ms) - turn.start_ms.max(start_ms);
         }
         let most = (0..shared.len()).max_by_key(|s| (shared[*s], std::cmp::Reverse(*s)))?;
         if shared[most] > 0 {
             return Some(most);
         }
-        let sides = [first.checked_sub(1), Some(first)].into_iter().flatten().filter_map(|i| self.exclusive.get(i));
-        let distance = |t: &&Turn| start_ms.saturating_sub(t.end_ms).max(t.start_ms.saturating_sub(end_ms));
+        let sides = [first.checked_sub(1), Some(first)]
+            .into_iter()
+            .flatten()
+            .filter_map(|i| self.exclusive.get(i));
+        let distance = |t: &&Turn| {
+            start_ms
+                .saturating_sub(t.end_ms)
+                .max(t.start_ms.saturating_sub(end_ms))
+        };
         sides.min_by_key(distance).map(|t| t.speaker)
     }
 }
@@ -137,11 +157,35 @@ impl Diarizer<'_> {
         Ok(assemble(&heard, &counts, &evidence, speakers, options))
     }
 
-    /// The turns of a channel that holds one side of a call: speech is that side's, whoever it is.
+    /// Who spoke when in a call with a side per channel: each channel is a speaker, numbered as the channels are,
+    /// whether or not it speaks. Where sides talk at once, the exclusive track stays with the one who began.
     ///
     /// # Errors
     /// As [`Diarizer::diarize`].
-    pub fn side(
+    pub fn sides(
+        &mut self,
+        channels: &mut [&mut dyn Recording],
+        options: &Options,
+        cancel: &Cancel,
+    ) -> Result<Diarization, Error> {
+        let mut all = Diarization::default();
+        for (channel, recording) in channels.iter_mut().enumerate() {
+            let side = self.side(*recording, options, cancel)?;
+            all.turns.extend(side.turns.into_iter().map(|turn| Turn {
+                speaker: channel,
+                ..turn
+            }));
+            let silent = || vec![0.0; self.speaker.dimensions()];
+            all.speakers
+                .push(side.speakers.into_iter().next().unwrap_or_else(silent));
+        }
+        turns::mark_overlap(&mut all.turns);
+        all.exclusive = turns::one_at_a_time(&all.turns);
+        Ok(all)
+    }
+
+    /// The turns of one channel: speech is that side's, whoever it is.
+    fn side(
         &mut self,
         recording: &mut dyn Recording,
         options: &Options,
@@ -152,8 +196,12 @@ impl Diarizer<'_> {
         let voices = voices::embed(recording, &windows, self.speaker, cancel)?;
         let speakers = clustering::one(&voices);
         let evidence = Evidence::new(speech.len(), &windows, &voices, &speakers);
-        let heard = Heard { samples, tracks: Vec::new(), speech };
-        let counts: Vec<u8> = heard.speech.iter().map(|s| u8::from(*s)).collect();
+        let counts: Vec<u8> = speech.iter().map(|s| u8::from(*s)).collect();
+        let heard = Heard {
+            samples,
+            tracks: Vec::new(),
+            speech,
+        };
         Ok(assemble(&heard, &counts, &evidence, speakers, options))
     }
 }
@@ -191,7 +239,11 @@ fn number(mut turns: Vec<Turn>, mut exclusive: Vec<Turn>, centres: Vec<Vec<f32>>
         turn.speaker = number(turn.speaker).unwrap_or(0);
     }
     let speakers = order.iter().map(|old| centres[*old].clone()).collect();
-    Diarization { turns, exclusive, speakers }
+    Diarization {
+        turns,
+        exclusive,
+        speakers,
+    }
 }
 
 #[cfg(test)]
@@ -199,7 +251,13 @@ mod tests {
     use super::*;
 
     fn turn(speaker: usize, start_ms: u64, end_ms: u64) -> Turn {
-        Turn { speaker, start_ms, end_ms, overlap: false, confidence: 1.0 }
+        Turn {
+            speaker,
+            start_ms,
+            end_ms,
+            overlap: false,
+            confidence: 1.0,
+        }
     }
 
     #[test]
@@ -219,8 +277,19 @@ mod tests {
 
     #[test]
     fn impossible_counts_are_errors() {
-        for (count, min, max) in [(Some(0), 1, 20), (None, 5, 4), (None, 1, 101), (Some(101), 1, 20), (None, 0, 3)] {
-            let options = Options { speaker_count: count, min_speakers: min, max_speakers: max, ..Options::default() };
+        for (count, min, max) in [
+            (Some(0), 1, 20),
+            (None, 5, 4),
+            (None, 1, 101),
+            (Some(101), 1, 20),
+            (None, 0, 3),
+        ] {
+            let options = Options {
+                speaker_count: count,
+                min_speakers: min,
+                max_speakers: max,
+                ..Options::default()
+            };
             assert!(options.bounds().is_err(), "{options:?}");
         }
     }

@@ -15,7 +15,10 @@ const OF_CLASS: [Active; CLASSES] = [0b000, 0b001, 0b010, 0b100, 0b011, 0b101, 0
 
 /// The most probable class of each frame, as sets of speakers. `scores` is `[frames, CLASSES]`, row-major.
 pub fn decode(scores: &[f32]) -> Vec<Active> {
-    scores.chunks_exact(CLASSES).map(|frame| OF_CLASS[argmax(frame)]).collect()
+    scores
+        .chunks_exact(CLASSES)
+        .map(|frame| OF_CLASS[argmax(frame)])
+        .collect()
 }
 
 /// The first of the largest values; 0 if there is none.
@@ -34,7 +37,10 @@ mod tests {
         for class in 0..CLASSES {
             scores.extend((0..CLASSES).map(|c| if c == class { -0.1 } else { -5.0 }));
         }
-        assert_eq!(decode(&scores), [0b000, 0b001, 0b010, 0b100, 0b011, 0b101, 0b110]);
+        assert_eq!(
+            decode(&scores),
+            [0b000, 0b001, 0b010, 0b100, 0b011, 0b101, 0b110]
+        );
     }
 
     #[test]

@@ -35,9 +35,13 @@ pub fn count(heard: &Heard) -> Vec<u8> {
             active[frame] += set.count_ones();
         }
     }
-    let mean = |(sum, n): (&u32, &u16)| ((2 * sum + u32::from(*n)) / (2 * u32::from(*n).max(1))) as u8;
+    let mean =
+        |(sum, n): (&u32, &u16)| ((2 * sum + u32::from(*n)) / (2 * u32::from(*n).max(1))) as u8;
     let counts = active.iter().zip(&windows).map(mean);
-    counts.zip(&heard.speech).map(|(count, speech)| count.max(u8::from(*speech))).collect()
+    counts
+        .zip(&heard.speech)
+        .map(|(count, speech)| count.max(u8::from(*speech)))
+        .collect()
 }
 
 /// How many segmentation windows hold each frame.
@@ -72,7 +76,9 @@ pub fn frames(heard: &Heard, counts: &[u8], votes: &[u16], evidence: &Evidence) 
 }
 
 fn best(votes: &[u16], windows: u16, sound: Option<&[f32]>, count: u8) -> Frame {
-    let score = |s: usize| f32::from(votes[s]) / f32::from(windows.max(1)) + sound.map_or(0.0, |x| SOUND * x[s]);
+    let score = |s: usize| {
+        f32::from(votes[s]) / f32::from(windows.max(1)) + sound.map_or(0.0, |x| SOUND * x[s])
+    };
     let known = |s: &usize| votes[*s] > 0 || sound.is_some();
     let most = |best: Option<usize>, s: usize| match best {
         Some(b) if score(b) >= score(s) => Some(b),
@@ -80,16 +86,28 @@ fn best(votes: &[u16], windows: u16, sound: Option<&[f32]>, count: u8) -> Frame 
     };
     let first = (0..votes.len()).filter(known).fold(None, most);
     let others = (0..votes.len()).filter(|s| count > 1 && Some(*s) != first && votes[*s] > 0);
-    Frame { first: first.map(|s| s as u16), second: others.fold(None, most).map(|s| s as u16) }
+    Frame {
+        first: first.map(|s| s as u16),
+        second: others.fold(None, most).map(|s| s as u16),
+    }
 }
 
 /// For each of these frames, the first speaker of the nearest frame that has one.
 fn nearest(frames: &[Frame], unknown: &[usize]) -> Vec<(usize, Option<u16>)> {
-    let known: Vec<usize> = (0..frames.len()).filter(|i| frames[*i].first.is_some()).collect();
+    let known: Vec<usize> = (0..frames.len())
+        .filter(|i| frames[*i].first.is_some())
+        .collect();
     let pick = |i: usize| {
         let next = known.partition_point(|k| *k < i);
-        let sides = [next.checked_sub(1).map(|p| known[p]), known.get(next).copied()];
-        sides.into_iter().flatten().min_by_key(|k| k.abs_diff(i)).and_then(|k| frames[k].first)
+        let sides = [
+            next.checked_sub(1).map(|p| known[p]),
+            known.get(next).copied(),
+        ];
+        sides
+            .into_iter()
+            .flatten()
+            .min_by_key(|k| k.abs_diff(i))
+            .and_then(|k| frames[k].first)
     };
     unknown.iter().map(|i| (*i, pick(*i))).collect()
 }
@@ -104,8 +122,14 @@ mod tests {
         let heard = Heard {
             samples: 0,
             tracks: vec![
-                Tracks { first: 0, active: vec![0b000, 0b001, 0b011, 0b001] },
-                Tracks { first: 1, active: vec![0b010, 0b001, 0b000, 0b000] },
+                Tracks {
+                    first: 0,
+                    active: vec![0b000, 0b001, 0b011, 0b001],
+                },
+                Tracks {
+                    first: 1,
+                    active: vec![0b010, 0b001, 0b000, 0b000],
+                },
             ],
             speech: vec![true, false, false, false, false],
         };
@@ -118,16 +142,34 @@ mod tests {
         let two = |f: Frame| (f.first, f.second);
         assert_eq!(two(best(&[1, 3, 0], 4, None, 1)), (Some(1), None));
         assert_eq!(two(best(&[1, 3, 0], 4, None, 2)), (Some(1), Some(0)));
-        assert_eq!(two(best(&[2, 2, 0], 4, Some(&[0.1, 0.9, 0.0]), 1)), (Some(1), None));
+        assert_eq!(
+            two(best(&[2, 2, 0], 4, Some(&[0.1, 0.9, 0.0]), 1)),
+            (Some(1), None)
+        );
         assert_eq!(two(best(&[0, 0, 0], 4, None, 1)), (None, None));
-        assert_eq!(two(best(&[0, 0, 0], 4, Some(&[0.1, 0.2, 0.9]), 2)), (Some(2), None));
+        assert_eq!(
+            two(best(&[0, 0, 0], 4, Some(&[0.1, 0.2, 0.9]), 2)),
+            (Some(2), None)
+        );
     }
 
     #[test]
     fn unknown_frames_ask_their_neighbours() {
-        let known = |s| Frame { first: Some(s), second: None };
-        let frames = [known(3), Frame::default(), Frame::default(), Frame::default(), known(5)];
-        assert_eq!(nearest(&frames, &[1, 2, 3]), [(1, Some(3)), (2, Some(3)), (3, Some(5))]);
+        let known = |s| Frame {
+            first: Some(s),
+            second: None,
+        };
+        let frames = [
+            known(3),
+            Frame::default(),
+            Frame::default(),
+            Frame::default(),
+            known(5),
+        ];
+        assert_eq!(
+            nearest(&frames, &[1, 2, 3]),
+            [(1, Some(3)), (2, Some(3)), (3, Some(5))]
+        );
         assert_eq!(nearest(&[Frame::default()], &[0]), [(0, None)]);
     }
 }

@@ -57,7 +57,11 @@ pub struct Encoded<'a> {
 impl<'a> Encoded<'a> {
     /// A recording of this selection.
     pub fn new(input: &'a Input, selection: &'a Selection) -> Self {
-        Encoded { input, selection, reader: None }
+        Encoded {
+            input,
+            selection,
+            reader: None,
+        }
     }
 }
 
@@ -94,7 +98,11 @@ impl<'a> Buffer<'a> {
     /// Those of [`Recording::rewind`].
     pub fn open(recording: &'a mut dyn Recording) -> Result<Self, Error> {
         recording.rewind()?;
-        Ok(Buffer { recording, samples: Vec::new(), first: 0 })
+        Ok(Buffer {
+            recording,
+            samples: Vec::new(),
+            first: 0,
+        })
     }
 
     /// The samples `start..end`, fewer where the recording ends before. `start` does not go back.
@@ -115,7 +123,9 @@ impl<'a> Buffer<'a> {
             }
         }
         let from = start.saturating_sub(self.first).min(self.samples.len());
-        let to = end.saturating_sub(self.first).clamp(from, self.samples.len());
+        let to = end
+            .saturating_sub(self.first)
+            .clamp(from, self.samples.len());
         Ok(&self.samples[from..to])
     }
 }
@@ -130,7 +140,13 @@ mod tests {
         let mut samples = Samples::new(&all);
         let mut buffer = Buffer::open(&mut samples).unwrap();
         let cancel = Cancel::new();
-        for (start, end) in [(0, 10), (5, 200_000), (200_000, 200_010), (399_990, 500_000), (600_000, 700_000)] {
+        for (start, end) in [
+            (0, 10),
+            (5, 200_000),
+            (200_000, 200_010),
+            (399_990, 500_000),
+            (600_000, 700_000),
+        ] {
             let expected = &all[start.min(all.len())..end.min(all.len())];
             assert_eq!(buffer.range(start, end, &cancel).unwrap(), expected);
             assert!(buffer.samples.len() <= (end - start) + READ);

@@ -27,12 +27,27 @@ impl Segmentation {
     pub fn open(runtime: &Runtime, model: &Path, options: &SessionOptions) -> Result<Self, Error> {
         let session = Session::open(runtime, model, options)?;
         let shape = |outlet: Option<&ort::value::Outlet>| {
-            outlet.and_then(|o| o.dtype().tensor_shape()).map(|s| s.to_vec()).unwrap_or_default()
+            outlet
+                .and_then(|o| o.dtype().tensor_shape())
+                .map(|s| s.to_vec())
+                .unwrap_or_default()
         };
-        let (given, made) = (shape(session.inputs().first()), shape(session.outputs().first()));
-        if session.inputs().len() != 1 || given.len() != 3 || made.len() != 3 || made[2] != CLASSES as i64 {
-            let reason = format!("a segmentation model takes [N, 1, samples] and gives [N, frames, {CLASSES}], this one takes {given:?} and gives {made:?}");
-            return Err(Error::Model { path: model.into(), reason });
+        let (given, made) = (
+            shape(session.inputs().first()),
+            shape(session.outputs().first()),
+        );
+        if session.inputs().len() != 1
+            || given.len() != 3
+            || made.len() != 3
+            || made[2] != CLASSES as i64
+        {
+            let reason = format!(
+                "a segmentation model takes [N, 1, samples] and gives [N, frames, {CLASSES}], this one takes {given:?} and gives {made:?}"
+            );
+            return Err(Error::Model {
+                path: model.into(),
+                reason,
+            });
         }
         let input = session.inputs()[0].name().to_string();
         Ok(Self { session, input })
@@ -44,26 +59,46 @@ impl Segmentation {
     /// # Errors
     /// [`Error::Invalid`] for other windows, [`Error::Cancelled`], [`Error::Inference`].
     pub fn scores(&mut self, windows: &[&[f32]], cancel: &Cancel) -> Result<Vec<Vec<f32>>, Error> {
-        let Some(length) = windows.first().map(|w| w.len()) else { return Ok(Vec::new()) };
+        let Some(length) = windows.first().map(|w| w.len()) else {
+            return Ok(Vec::new());
+        };
         let frames = frames::count(length);
         if frames == 0 || windows.iter().any(|w| w.len() != length) {
-            return Err(Error::Invalid(format!("windows must be equally long and have {} samples", frames::FIELD)));
+            return Err(Error::Invalid(format!(
+                "windows must be equally long and have {} samples",
+                frames::FIELD
+            )));
         }
         let samples = windows.concat();
         let tensor = TensorRef::from_array_view(([windows.len(), 1, length], samples.as_slice()))?;
-        let outputs = self.session.run(ort::inputs![self.input.as_str() => tensor], cancel)?;
+        let outputs = self
+            .session
+            .run(ort::inputs![self.input.as_str() => tensor], cancel)?;
         let (shape, values) = outputs[0].try_extract_tensor::<f32>()?;
         if values.len() != windows.len() * frames * CLASSES {
-            return Err(Error::Inference(format!("the segmentation model gave {shape:?} for {frames} frames")));
+            return Err(Error::Inference(format!(
+                "the segmentation model gave {shape:?} for {frames} frames"
+            )));
         }
-        Ok(values.chunks_exact(frames * CLASSES).map(<[f32]>::to_vec).collect())
+        Ok(values
+            .chunks_exact(frames * CLASSES)
+            .map(<[f32]>::to_vec)
+            .collect())
     }
 
     /// Who talks in each frame of each window.
     ///
     /// # Errors
     /// As [`Segmentation::scores`].
-    pub fn tracks(&mut self, windows: &[&[f32]], cancel: &Cancel) -> Result<Vec<Vec<Active>>, Error> {
-        Ok(self.scores(windows, cancel)?.iter().map(|scores| powerset::decode(scores)).collect())
+    pub fn tracks(
+        &mut self,
+        windows: &[&[f32]],
+        cancel: &Cancel,
+    ) -> Result<Vec<Vec<Active>>, Error> {
+        Ok(self
+            .scores(windows, cancel)?
+            .iter()
+            .map(|scores| powerset::decode(scores))
+            .collect())
     }
 }

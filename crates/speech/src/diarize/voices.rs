@@ -28,10 +28,18 @@ pub fn embed(
     let mut batch = Vec::with_capacity(BATCH * FRAMES * MELS);
     for group in windows.chunk_by(|a, b| b.start < a.end()) {
         for part in group.chunks(BATCH) {
-            let (start, end) = (part[0].start, part.iter().map(Window::end).max().unwrap_or(0));
+            let (start, end) = (
+                part[0].start,
+                part.iter().map(Window::end).max().unwrap_or(0),
+            );
             let features = fbank.compute(buffer.range(start, end, cancel)?);
             for window in part {
-                push_window(&features, (window.start - start) / 160, fbank::frames(window.samples), &mut batch);
+                push_window(
+                    &features,
+                    (window.start - start) / 160,
+                    fbank::frames(window.samples),
+                    &mut batch,
+                );
                 if batch.len() == BATCH * FRAMES * MELS {
                     run(&mut batch, model, &mut voices, cancel)?;
                 }
@@ -44,7 +52,11 @@ pub fn embed(
 
 /// Adds a window's features to a batch: repeated until they fill it, and with mean 0 over time.
 fn push_window(features: &[f32], first: usize, frames: usize, batch: &mut Vec<f32>) {
-    let rows: Vec<&[f32]> = features.chunks_exact(MELS).skip(first).take(frames).collect();
+    let rows: Vec<&[f32]> = features
+        .chunks_exact(MELS)
+        .skip(first)
+        .take(frames)
+        .collect();
     let start = batch.len();
     for row in rows.iter().cycle().take(FRAMES) {
         batch.extend_from_slice(row);
@@ -53,7 +65,9 @@ fn push_window(features: &[f32], first: usize, frames: usize, batch: &mut Vec<f3
     for mel in 0..MELS {
         let bin = || (mel..window.len()).step_by(MELS);
         let mean = (bin().map(|i| f64::from(window[i])).sum::<f64>() / FRAMES as f64) as f32;
-        (mel..window.len()).step_by(MELS).for_each(|i| window[i] -= mean);
+        (mel..window.len())
+            .step_by(MELS)
+            .for_each(|i| window[i] -= mean);
     }
 }
 

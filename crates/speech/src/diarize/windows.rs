@@ -49,10 +49,21 @@ pub fn inside(speech: &[bool], samples: usize) -> Vec<Window> {
 
 fn cover(start: usize, end: usize, windows: &mut Vec<Window>) {
     if end - start <= LENGTH {
-        return windows.push(Window { start, samples: end - start });
+        return windows.push(Window {
+            start,
+            samples: end - start,
+        });
     }
     let last = (end - LENGTH) / GRID * GRID;
-    windows.extend((start..last).step_by(HOP).chain([last]).map(|start| Window { start, samples: LENGTH }));
+    windows.extend(
+        (start..last)
+            .step_by(HOP)
+            .chain([last])
+            .map(|start| Window {
+                start,
+                samples: LENGTH,
+            }),
+    );
 }
 
 #[cfg(test)]
@@ -60,7 +71,9 @@ mod tests {
     use super::*;
 
     fn speech(total: usize, runs: &[std::ops::Range<usize>]) -> Vec<bool> {
-        (0..total).map(|i| runs.iter().any(|r| r.contains(&i))).collect()
+        (0..total)
+            .map(|i| runs.iter().any(|r| r.contains(&i)))
+            .collect()
     }
 
     #[test]
@@ -72,15 +85,31 @@ mod tests {
 
     #[test]
     fn a_short_stretch_is_one_window() {
-        assert_eq!(inside(&speech(589, &[0..60]), 160_000), [Window { start: 0, samples: 16_921 }]);
+        assert_eq!(
+            inside(&speech(589, &[0..60]), 160_000),
+            [Window {
+                start: 0,
+                samples: 16_921
+            }]
+        );
     }
 
     #[test]
     fn a_long_stretch_is_covered_to_its_end() {
         let windows = inside(&vec![true; 589], 160_000);
-        assert_eq!(windows[0], Window { start: 0, samples: LENGTH });
+        assert_eq!(
+            windows[0],
+            Window {
+                start: 0,
+                samples: LENGTH
+            }
+        );
         assert_eq!(windows[1].start, HOP);
-        assert!(windows.windows(2).all(|w| w[1].start > w[0].start && w[1].start - w[0].start <= HOP));
+        assert!(
+            windows
+                .windows(2)
+                .all(|w| w[1].start > w[0].start && w[1].start - w[0].start <= HOP)
+        );
         let last = windows.last().unwrap();
         assert!(last.end() <= 160_000 && 160_000 - last.end() < 2 * SHIFT);
         assert!(windows.iter().all(|w| w.start % GRID == 0));
