@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 
 const SECONDS: u64 = 60;
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(init: fuzz::own_panics_only(), |data: &[u8]| {
     let selection = Selection { max_duration_ms: SECONDS * 1000, ..Selection::default() };
     let input = Input::Bytes(data.into());
     if let Ok(audio) = audio::decode(&input, &selection, &AtomicBool::new(false)) {

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use audio::{Channel, Input, Selection};
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(init: fuzz::own_panics_only(), |data: &[u8]| {
     let Some((choice, file)) = data.split_first_chunk::<5>() else { return };
     let start = u64::from(u16::from_le_bytes([choice[0], choice[1]]));
     let length = u64::from(u16::from_le_bytes([choice[2], choice[3]])) + 1;

@@ -8,6 +8,9 @@ use crate::{Error, SAMPLE_RATE};
 /// Shortest block, in frames of the slower side: it sets how steep the anti-aliasing filter is.
 const MIN_BLOCK: usize = 512;
 
+/// The largest number in a ratio of rates; it bounds the filter's memory.
+const MAX_STEP: u64 = 16_384;
+
 /// Streaming mono resampler: rubato's linear-phase FFT resampler with its delay removed.
 pub(crate) enum Resampler {
     /// The source has 16 kHz already.
@@ -18,7 +21,9 @@ pub(crate) enum Resampler {
 
 pub(crate) struct FftStream {
     fft: Fft<f32>,
+    /// The ratio of the rates.
     from: u64,
+    to: u64,
     /// Source frames that wait for a full block.
     waiting: Vec<f32>,
     block: Vec<f32>,
@@ -28,13 +33,23 @@ pub(crate) struct FftStream {
     delay: usize,
 }
 
-/// Numerator and denominator of `rate / 16000` in lowest terms. Source frame `k * step.0` falls exactly on sample `k * step.1`.
+/// `rate / 16000` in lowest terms: source frame `k * steps.0` falls exactly on sample `k * steps.1`.
+///
+/// An odd rate such as 44 099 Hz would need filters of a second and more. It is taken for the nearest ratio of small numbers, by its
+/// continued fraction: off by less than a quarter of a second per hour.
 pub(crate) fn steps(rate: u32) -> (u64, u64) {
     let (mut a, mut b) = (u64::from(rate), u64::from(SAMPLE_RATE));
+    let (mut previous, mut best) = ((0, 1), (1, 0));
     while b != 0 {
+        let whole = a / b;
+        let next = (whole * best.0 + previous.0, whole * best.1 + previous.1);
+        if next.0.max(next.1) > MAX_STEP {
+            break;
+        }
+        (previous, best) = (best, next);
         (a, b) = (b, a % b);
     }
-    (u64::from(rate) / a, u64::from(SAMPLE_RATE) / a)
+    best
 }
 
 /// Source frames per block: the filter's length. A result is exact this far from where the input starts or stops.
@@ -52,9 +67,10 @@ impl Resampler {
         if rate == SAMPLE_RATE {
             return Ok(Resampler::Through);
         }
+        let (from, to) = steps(rate);
         let fft = Fft::new(
-            rate as usize,
-            SAMPLE_RATE as usize,
+            from as usize,
+            to as usize,
             block_frames(rate),
             1,
             FixedSync::Both,
@@ -66,7 +82,8 @@ impl Resampler {
             waiting: Vec::with_capacity(fft.input_frames_max()),
             block: vec![0.0; fft.output_frames_max()],
             delay: fft.output_delay(),
-            from: u64::from(rate),
+            from,
+            to,
             pushed: 0,
             produced: 0,
             fft,
@@ -103,7 +120,7 @@ impl FftStream {
     }
 
     fn finish(&mut self, out: &mut Vec<f32>) {
-        let total = (self.pushed * u64::from(SAMPLE_RATE)).div_ceil(self.from);
+        let total = (self.pushed * self.to).div_ceil(self.from);
         while self.produced < total {
             self.waiting.resize(self.fft.input_frames_next(), 0.0);
             self.process(out);
@@ -178,6 +195,21 @@ mod tests {
                 "{rate} Hz: overshoot at an edge"
             );
         }
+    }
+
+    #[test]
+    fn odd_rates_stay_small_and_true() {
+        assert_eq!(steps(44_100), (441, 160));
+        for rate in [1_013, 15_999, 22_255, 44_099, 47_951, 191_999, 767_957] {
+            let (from, to) = steps(rate);
+            let drift = (from as f64 / to as f64) / (f64::from(rate) / 16_000.0) - 1.0;
+            assert!(drift.abs() < 0.25 / 3600.0, "{rate} Hz: {drift}");
+            assert!(block_frames(rate) <= 40_000);
+        }
+        let got = resampled(&sine(1000.0, 44_099, 44_099), 44_099, 4096);
+        let wanted = sine(1000.0, SAMPLE_RATE, 16_000);
+        let error: Vec<f32> = (2000..14_000).map(|n| got[n] - wanted[n]).collect();
+        assert!(rms(&error) < 1e-3);
     }
 
     #[test]

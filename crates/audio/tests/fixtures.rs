@@ -161,3 +161,32 @@ fn a_set_stop_flag_cancels_everything() {
         );
     }
 }
+
+/// Encoded bytes read for a range, and its samples.
+fn read_range(input: &audio::Input, start_ms: u64, end_ms: u64) -> (u64, usize) {
+    let mut reader = audio::Reader::open(input, &range(start_ms, end_ms)).unwrap();
+    let mut samples = Vec::new();
+    while reader.read(&mut samples, 16_000, &GO).unwrap() > 0 {}
+    (reader.bytes_read(), samples.len())
+}
+
+#[test]
+fn a_long_mp3_is_read_no_further_than_its_range() {
+    let hour = fixture_bytes("chirp_cbr_untagged.mp3").repeat(900);
+    let input = bytes(hour);
+    let (read, samples) = read_range(&input, 0, 10_000);
+    assert_eq!(samples, 160_000);
+    assert!(read < 200_000, "{read} bytes read");
+    assert_eq!(read_range(&input, 3_600_000, 3_610_000).1, 160_000);
+}
+
+#[test]
+fn a_long_flac_is_bisected() {
+    let file = audio::flac::write(&chirp(16_000, 4.0).repeat(30), 16_000);
+    let total = file.len() as u64;
+    for start in [0, 50_000, 110_000] {
+        let (read, samples) = read_range(&bytes(file.clone()), start, start + 5000);
+        assert_eq!(samples, 80_000);
+        assert!(read < total / 4, "{read} of {total} bytes read for {start}");
+    }
+}
