@@ -17,10 +17,10 @@ FRAMES_PER_SECOND = 100
 ROUNDS = 30
 
 
-def timed(work):
+def timed(work, *arguments):
     """Wall and processor milliseconds, and the result."""
     wall, processor = time.perf_counter(), time.process_time()
-    result = work()
+    result = work(*arguments)
     return 1000 * np.array([time.perf_counter() - wall, time.process_time() - processor]), result
 
 
@@ -37,14 +37,14 @@ def main(paths):
     for threads in (1, 2):
         sessions = {}
         for path in paths:
-            (wall, processor), sessions[path] = timed(lambda path=path: session(path, threads))
+            (wall, processor), sessions[path] = timed(session, path, threads)
             print(f"{threads} threads  {Path(path).name:28} opens in {wall:6.0f} ms, processor {processor:6.0f} ms")
         for seconds in (1, 3, 10):
             feats = random.standard_normal((1, seconds * FRAMES_PER_SECOND - 2, 80)).astype(np.float32)
             best = dict.fromkeys(paths, np.full(2, np.inf))
             for _ in range(ROUNDS):
                 for path, model in sessions.items():
-                    spent, _ = timed(lambda model=model: model.run(None, {model.get_inputs()[0].name: feats}))
+                    spent, _ = timed(model.run, None, {model.get_inputs()[0].name: feats})
                     best[path] = np.minimum(best[path], spent)
             for path, (wall, processor) in best.items():
                 print(f"{threads} threads  {Path(path).name:28} {seconds:3} s: {wall / seconds:6.2f}, processor {processor / seconds:6.2f}")

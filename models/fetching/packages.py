@@ -14,7 +14,8 @@ from .report import Failure, say
 def run(command, what, *advice, **options):
     """Runs a command; a Failure with the end of its output if it fails."""
     try:
-        done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        done = subprocess.run([str(part) for part in command], **pipes, text=True, check=False, **options)
     except FileNotFoundError as error:
         raise Failure(f"there is no {command[0]} here", *advice) from error
     if done.returncode:
