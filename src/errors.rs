@@ -97,7 +97,7 @@ impl Error {
                 Some(format!("Models for this: {known}. See the view ai_audio_models."))
             }
             Error::Privilege { hint, .. } => Some((*hint).into()),
-            Error::Source(error) => error.hint().map(Into::into),
+            Error::Source(error) => source_hint(error).map(Into::into),
             Error::Audio { error: audio::Error::TooLong { .. }, .. } => {
                 Some("Select a part with start_time and end_time, or have ai_audio.max_duration raised.".into())
             }
@@ -127,10 +127,27 @@ fn source_code(error: &source::Error) -> PgSqlErrorCode {
             Code::ERRCODE_INSUFFICIENT_PRIVILEGE
         }
         E::NotRegular { .. } => Code::ERRCODE_WRONG_OBJECT_TYPE,
-        E::FileTooLarge { .. } | E::BodyTooLarge { .. } => Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        E::BytesTooLarge { .. } | E::FileTooLarge { .. } | E::BodyTooLarge { .. } => Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
         E::File { .. } | E::Spool(_) => Code::ERRCODE_IO_ERROR,
         _ => Code::ERRCODE_CONNECTION_FAILURE,
     }
+}
+
+/// Which setting an administrator can change, or what the user can.
+fn source_hint(error: &source::Error) -> Option<&'static str> {
+    use source::Error as E;
+    Some(match error {
+        E::ForbiddenAddress { .. } => {
+            "Only public addresses are called, unless an administrator names the host in ai_audio.allowed_hosts."
+        }
+        E::OutsideAllowedDirs { .. } => "An administrator can name the file's directory in ai_audio.allowed_dirs.",
+        E::BytesTooLarge { .. } | E::FileTooLarge { .. } | E::BodyTooLarge { .. } => {
+            "An administrator can raise ai_audio.max_size."
+        }
+        E::Timeout { .. } => "An administrator can raise ai_audio.fetch_timeout.",
+        E::TooManyRedirects { .. } => "An administrator can raise ai_audio.max_redirects.",
+        other => return other.hint(),
+    })
 }
 
 fn audio_code(error: &audio::Error) -> PgSqlErrorCode {

@@ -107,10 +107,10 @@ impl Common {
     }
 }
 
-fn limited(bytes: &Arc<[u8]>) -> Result<Arc<[u8]>, Error> {
-    let limit = settings::max_bytes();
-    if bytes.len() as u64 > limit {
-        return Err(Error::Argument(format!("the given bytea has {} bytes, more than ai_audio.max_size allows", bytes.len())));
+fn limited(bytes: &Arc<[u8]>) -> Result<Arc<[u8]>, source::Error> {
+    let (bytes_given, limit) = (bytes.len() as u64, settings::max_bytes());
+    if bytes_given > limit {
+        return Err(source::Error::BytesTooLarge { bytes: bytes_given, limit });
     }
     Ok(Arc::clone(bytes))
 }

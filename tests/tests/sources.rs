@@ -345,6 +345,11 @@ fn only_regular_files_of_a_bearable_size_are_opened() {
     let large = scratch.file("large.wav", &wav(&tone(40), 16_000));
     client.run("SET ai_audio.max_size = '1MB'");
     client.fails(
+        "SELECT ai_audio_info(convert_to(repeat('x', 1048577), 'UTF8'))",
+        SqlState::PROGRAM_LIMIT_EXCEEDED,
+        &["1048577", "ai_audio.max_size"],
+    );
+    client.fails(
         &info(&large),
         SqlState::PROGRAM_LIMIT_EXCEEDED,
         &["1280044", "1048576"],
