@@ -87,7 +87,7 @@ impl<'s> Decoder<'s> {
     fn read_ahead(&mut self) -> Result<(), Error> {
         let never = AtomicBool::new(false);
         let Some(packet) = self.packet(self.stop.unwrap_or(&never))? else {
-            return Ok(());
+            return self.no_packets();
         };
         self.origin = packet.pts.get();
         if self.lead == 0 && self.origin < 0 {
@@ -109,6 +109,17 @@ impl<'s> Decoder<'s> {
             self.channels = spec.channels().clone();
         }
         Ok(())
+    }
+
+    /// Plain samples may be none; a stream of packets without a packet was cut off.
+    fn no_packets(&self) -> Result<(), Error> {
+        match &*self.info.container {
+            container @ ("mp4" | "matroska" | "webm" | "mp3" | "adts") => Err(Error::Corrupt {
+                format: container.into(),
+                reason: "it ends before its first packet of audio".into(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn info(&self) -> &Info {

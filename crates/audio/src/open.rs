@@ -159,6 +159,13 @@ pub(crate) fn make_codec(
             let codec = codec_name(params.codec)
                 .map_or_else(|| format!("codec {}", params.codec), str::to_owned);
             match error {
+                // A decoder there is, but none for this many channels.
+                Symphonia::Unsupported(_) if CODECS.get_audio_decoder(params.codec).is_some() => {
+                    let channels = params.channels.as_ref().map_or(0, Channels::count);
+                    Error::Unsupported {
+                        format: format!("{codec} with {channels} channel(s) in {container}"),
+                    }
+                }
                 Symphonia::Unsupported(_) => Error::Unsupported {
                     format: format!("{codec} in {container}"),
                 },

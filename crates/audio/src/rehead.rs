@@ -260,6 +260,12 @@ fn wave_codec(tag: u16) -> String {
     format!("{name} in WAV")
 }
 
+/// Compression types of AIFF-C that are plain samples.
+const AIFC_CODECS: [&[u8; 4]; 11] = [
+    b"none", b"alaw", b"ulaw", b"in24", b"in32", b"23ni", b"fl32", b"fl64", b"sowt", b"twos",
+    b"raw ",
+];
+
 /// AIFF and AIFF-C.
 fn aiff(input: &Input, mut chunks: Chunks) -> Result<Rehead, Error> {
     let (mut common, mut sound) = (None, None);
@@ -290,6 +296,13 @@ fn aiff(input: &Input, mut chunks: Chunks) -> Result<Rehead, Error> {
         None => end..end,
     };
     let compression = common.get(18..22).unwrap_or(b"NONE");
+    if !AIFC_CODECS
+        .iter()
+        .any(|codec| compression.eq_ignore_ascii_case(*codec))
+    {
+        let format = format!("{} in AIFF-C", compression.escape_ascii());
+        return Err(Error::Unsupported { format });
+    }
     Ok(Rehead {
         container: "aiff",
         header: aifc_header(&common[..18], compression, &data),

@@ -23,6 +23,7 @@ const UNSUPPORTED: &[(&[u8], &str)] = &[
     (b".ra\xfd", "RealAudio"),
     (b"MThd", "MIDI"),
     (b"FLV\x01", "Flash video"),
+    (b"\0\0\x01\xba", "MPEG program stream"),
     (b"OFR ", "OptimFROG"),
     (b"\x7f\xfe\x80\x01", "DTS"),
     (b"\xfe\x7f\x01\x80", "DTS"),
@@ -58,6 +59,9 @@ pub(crate) fn refuse_unsupported(head: &[u8]) -> Result<(), Error> {
     {
         Some((_, format)) => Err(Error::Unsupported {
             format: (*format).into(),
+        }),
+        None if (0..3).all(|n| head.get(n * 188) == Some(&0x47)) => Err(Error::Unsupported {
+            format: "MPEG transport stream".into(),
         }),
         None if head.get(28..36) == Some(b"Speex   ") => Err(Error::Unsupported {
             format: "Speex in Ogg".into(),

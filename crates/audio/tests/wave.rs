@@ -253,6 +253,14 @@ fn things_that_are_not_audio_are_told_apart() {
     assert!(message(&[0, 1, 2, 3, 250, 251, 252, 0, 0, 0]).contains("no audio format"));
     assert!(message(b"#!AMR\n\x3c\x91\x17").contains("AMR-NB"));
     assert!(message(b"RIFF\x10\0\0\0AVI LIST").contains("AVI"));
+    let mut transport = [0xff; 600];
+    (0..4).for_each(|n| transport[n * 188] = 0x47);
+    assert!(message(&transport).contains("MPEG transport stream"));
+    let mut ima = aiff(&[0; 64]);
+    ima.splice(38..38, *b"ima4\0\0");
+    ima[11] = b'C';
+    ima[19] += 6;
+    assert!(message(&ima).contains("ima4 in AIFF-C"));
     assert!(message(b"%PDF-1.4 \x00\x01").contains("no audio format"));
 }
 

@@ -110,7 +110,7 @@ pub fn error_db(wanted: &[f32], got: &[f32]) -> f64 {
 
 /// Delay of `got` in samples, searched within +-`reach`, and the correlation there.
 pub fn delay(wanted: &[f32], got: &[f32], reach: i64) -> (i64, f64) {
-    let middle = wanted.len() / 3..wanted.len() / 3 + wanted.len().min(48_000) / 3;
+    let middle = wanted.len() / 4..wanted.len() * 3 / 4;
     let correlation = |lag: i64| {
         let (mut ab, mut aa, mut bb) = (0.0, 1e-12, 1e-12);
         for i in middle.clone() {
