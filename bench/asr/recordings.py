@@ -47,7 +47,7 @@ def recordings(language: str, most: int) -> list[Recording]:
     else:
         folder = ROOT / "target/speech"
         rows = json.loads((folder / "index.json").read_text())["files"]
-        known = [(folder / row["path"], row["language"], row.get("text")) for row in rows]
+        known = [(folder / row["path"], row.get("language"), row.get("text")) for row in rows]
     chosen = [item for item in known if item[1] == language and item[2]][:most]
     return [Recording(language, text, decode_audio(str(path))) for path, language, text in chosen]
 

@@ -17,6 +17,7 @@ class Extension:
 
     def __init__(self, threads: int, options: dict):
         self.session = psycopg.connect(os.environ["AI_AUDIO_TEST_URL"], autocommit=True)
+        self.session.execute("CREATE EXTENSION IF NOT EXISTS ai_audio CASCADE")
         self.session.execute(f"SET ai_audio.threads = {threads}")
         self.options, self.process = options, Path(f"/proc/{self.session.info.backend_pid}")
 
