@@ -29,7 +29,7 @@ impl SpeakerModel {
     /// [`Error::Model`] if the graph does not take `[N, T, 80]` and give `[N, D]`.
     pub fn open(runtime: &Runtime, path: &Path, options: &SessionOptions) -> Result<Self, Error> {
         let session = Session::open(runtime, path, options)?;
-        let shape = |outlets: &[ort::session::Outlet]| match outlets {
+        let shape = |outlets: &[ort::value::Outlet]| match outlets {
             [only, ..] => only.dtype().tensor_shape().map(|s| s.to_vec()).unwrap_or_default(),
             [] => Vec::new(),
         };
@@ -59,8 +59,12 @@ impl SpeakerModel {
     /// the mean of their norms.
     ///
     /// # Errors
-    /// [`Error::TooShort`] below one frame (25 ms), [`Error::Cancelled`], [`Error::Inference`].
+    /// [`Error::TooShort`] below one frame (25 ms), [`Error::Silent`], [`Error::Cancelled`], [`Error::Inference`].
     pub fn embed(&mut self, samples: &[f32], cancel: &Cancel) -> Result<Vec<f32>, Error> {
+        // The features of silence are constant: they would make a voiceprint, and it would be nobody's.
+        if samples.len() > 1 && samples.iter().all(|x| *x == samples[0]) {
+            return Err(Error::Silent);
+        }
         if samples.len() <= WINDOW {
             return self.window(samples, cancel);
         }

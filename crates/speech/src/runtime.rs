@@ -14,7 +14,8 @@ use ort::environment::Environment;
 use ort::ep::CPU;
 use ort::logging::LogLevel;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
-use ort::session::{InMemorySession, Outlet, RunOptions, SessionInputs, SessionOutputs};
+use ort::session::{InMemorySession, RunOptions, SessionInputs, SessionOutputs};
+use ort::value::Outlet;
 use sha2::{Digest, Sha256};
 
 use crate::{Cancel, Error};
