@@ -193,11 +193,15 @@ struct Library {
 
 impl Library {
     fn find(oid: pg_sys::Oid, options: &IdentifyOptions) -> Result<Self, Error> {
-        let describe = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS relation, c.relkind::text AS kind,
-                 c.relpages::float8 AS pages, c.reltuples::float8 AS rows
-             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1";
+        let describe = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS relation, c.relkind::pg_catalog.text AS kind,
+                 c.relpages::pg_catalog.float8 AS pages, c.reltuples::pg_catalog.float8 AS rows
+             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+             WHERE c.oid OPERATOR(pg_catalog.=) $1";
         let (relation, kind, pages, estimated_rows) = Spi::connect(|client| -> Result<_, Error> {
             let row = client.select(describe, Some(1), &[oid.into()])?.first();
+            if row.is_empty() {
+                return Err(Error::Argument("the library does not exist".into()));
+            }
             let number = |name| -> Result<f64, Error> { Ok(row.get_by_name::<f64, _>(name)?.unwrap_or(0.0)) };
             let text = |name| row.get_by_name::<String, _>(name);
             Ok((text("relation")?, text("kind")?, number("pages")?, number("rows")?))
