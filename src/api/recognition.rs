@@ -7,11 +7,13 @@ use audio::{Info, Input, Reader, Selection};
 use pgrx::prelude::*;
 use serde::{Deserialize, Deserializer};
 use speech::Cancel;
+use speech::diarize::{self, Diarization};
 use speech::transcribe::speakers::{Attribution, Grouping, Spoken};
-use speech::transcribe::{self, Detected, Language, Transcriber};
+use speech::transcribe::{self, Detected, Language, Sentence, Transcriber};
 use speech::vad::Vad;
 
 use crate::api::call::{Call, Source};
+use crate::api::diarize::Networks;
 use crate::api::input::Recording;
 use crate::api::options::{Channel, Common};
 use crate::errors::Error;
@@ -44,7 +46,7 @@ pub struct RecognitionOptions {
     beam_size: Option<u32>,
     temperature: Option<f32>,
     /// Whether to tell speakers apart.
-    pub diarization: Option<bool>,
+    diarization: Option<bool>,
     speaker_count: Option<u32>,
     diarization_mode: Mode,
 }
@@ -68,7 +70,9 @@ enum Mode {
 
 fn language<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Language>, D::Error> {
     let code = String::deserialize(deserializer)?;
-    Language::parse(&code).map(Some).map_err(serde::de::Error::custom)
+    Language::parse(&code)
+        .map(Some)
+        .map_err(serde::de::Error::custom)
 }
 
 /// A text, or a list of texts.
@@ -93,13 +97,21 @@ impl RecognitionOptions {
         }
         let beams = self.beam_size.unwrap_or(1);
         if !(1..=MAX_BEAMS).contains(&beams) {
-            return wrong(format!("beam_size is between 1 and {MAX_BEAMS}, not {beams}"));
+            return wrong(format!(
+                "beam_size is between 1 and {MAX_BEAMS}, not {beams}"
+            ));
         }
         if let Some(t) = self.temperature.filter(|t| !(0.0..=1.0).contains(t)) {
             return wrong(format!("temperature is between 0 and 1, not {t}"));
         }
-        if self.speaker_count == Some(0) {
-            return wrong("speaker_count is at least 1".into());
+        if let Some(n) = self
+            .speaker_count
+            .filter(|n| !(1..=diarize::MAX_SPEAKERS as u32).contains(n))
+        {
+            return wrong(format!(
+                "speaker_count is between 1 and {}, not {n}",
+                diarize::MAX_SPEAKERS
+            ));
         }
         Ok(transcribe::Options {
             language: self.lang.or(self.language),
@@ -115,6 +127,13 @@ impl RecognitionOptions {
         })
     }
 
+    fn diarization(&self) -> diarize::Options {
+        diarize::Options {
+            speaker_count: self.speaker_count.map(|n| n as usize),
+            ..diarize::Options::default()
+        }
+    }
+
     fn grouping(&self) -> Grouping {
         match self.diarization_mode {
             Mode::Word => Grouping::Word,
@@ -122,6 +141,16 @@ impl RecognitionOptions {
             Mode::Speaker => Grouping::Speaker,
         }
     }
+}
+
+/// How speakers are told apart.
+enum Telling {
+    /// Not at all.
+    No,
+    /// Each channel is a speaker, as in a call recorded with a side per channel.
+    ByChannel,
+    /// By their voices.
+    ByVoice(Networks, diarize::Options, Engine),
 }
 
 /// A recording that is being recognised, channel after channel. Nothing runs between two calls of
@@ -136,31 +165,63 @@ pub struct Recognition {
     channels: Vec<u32>,
     waiting: VecDeque<(u32, audio::Channel)>,
     current: Option<(u32, Transcriber)>,
+    telling: Telling,
+    /// Who speaks when on the current channel, where that is told by voice.
+    speakers: Option<Diarization>,
+    attribution: Attribution,
     model: Loaded<transcribe::Model>,
     vad: Loaded<Vad>,
     progress: Option<Progress>,
 }
 
 impl Recognition {
-    /// Checks the call, opens the recording and loads the models.
+    /// Checks the call, opens the recording and loads the models. `shows_speakers`: whether speakers are told apart
+    /// unless the options say otherwise.
     ///
     /// # Errors
     /// [`Error::Options`], [`Error::UnknownModel`], [`Error::Privilege`], and those of the recording and the models.
-    pub fn start(call: &Call, common: &Common, own: RecognitionOptions) -> Result<Self, Error> {
-        let options = own.checked()?;
+    pub fn start(
+        call: &Call,
+        common: &Common,
+        own: RecognitionOptions,
+        shows_speakers: bool,
+    ) -> Result<Self, Error> {
+        let mut options = own.checked()?;
         let name = call.model.as_deref().unwrap_or(DEFAULT_MODEL);
         let model = Model::find(name, Task::SpeechRecognition)?;
         let detector = Model::find("vad", Task::VoiceActivityDetection)?;
-        let selection = Common { channel: single(common.channel), ..common.clone() }.selection()?;
+        let selection = Common {
+            channel: single(common.channel),
+            ..common.clone()
+        }
+        .selection()?;
         let engine = Engine::current();
+        let telling = match own.diarization.unwrap_or(shows_speakers) {
+            false => Telling::No,
+            true if common.channel == Channel::Each => Telling::ByChannel,
+            true => Telling::ByVoice(Networks::find()?, own.diarization(), engine.clone()),
+        };
+        options.words |= matches!(telling, Telling::ByVoice(..)); // speakers change between words
         let recording = Recording::new(&call.source)?;
         let (input, info, vad, model) = interrupt::run(|cancel| -> Result<_, Error> {
             let input = recording.open(cancel)?;
             let info = audio::probe(&input, cancel.flag());
-            let info = info.map_err(|error| Error::Audio { name: recording.name().into(), error })?;
-            Ok((input, info, engine.load(&detector, Vad::open)?, engine.load(&model, transcribe::Model::open)?))
+            let info = info.map_err(|error| Error::Audio {
+                name: recording.name().into(),
+                error,
+            })?;
+            Ok((
+                input,
+                info,
+                engine.load(&detector, Vad::open)?,
+                engine.load(&model, transcribe::Model::open)?,
+            ))
         })?;
-        let each = |n: u32| (0..n.max(1)).map(|i| (i, audio::Channel::Index(i))).collect();
+        let each = |n: u32| {
+            (0..n.max(1))
+                .map(|i| (i, audio::Channel::Index(i)))
+                .collect()
+        };
         let waiting: VecDeque<_> = match common.channel {
             Channel::Mix => [(0, audio::Channel::Mix)].into(),
             Channel::Index(i) => [(i, audio::Channel::Index(i))].into(),
@@ -172,8 +233,23 @@ impl Recognition {
         };
         let progress = settings::progress().then(|| Progress::new(&recording));
         let channels = waiting.iter().map(|(id, _)| *id).collect();
-        let current = None;
-        Ok(Self { recording, file_url, input, info, selection, options, channels, waiting, current, model, vad, progress })
+        Ok(Self {
+            recording,
+            file_url,
+            input,
+            info,
+            selection,
+            options,
+            channels,
+            waiting,
+            current: None,
+            telling,
+            speakers: None,
+            attribution: Attribution::new(own.grouping()),
+            model,
+            vad,
+            progress,
+        })
     }
 
     /// The next sentences and their channel; `None` at the end.
@@ -183,7 +259,10 @@ impl Recognition {
     pub fn next(&mut self) -> Result<Option<(u32, Vec<Spoken>)>, Error> {
         loop {
             let Some((channel, transcriber)) = &mut self.current else {
-                let Some((id, channel)) = self.waiting.pop_front() else { return Ok(None) };
+                let Some((id, channel)) = self.waiting.pop_front() else {
+                    return Ok(None);
+                };
+                self.speakers = self.diarize(channel)?;
                 self.current = Some((id, self.transcriber(channel)?));
                 continue;
             };
@@ -199,12 +278,14 @@ impl Recognition {
             if let Some(progress) = &mut self.progress {
                 progress.report(done_ms, self.info.duration_ms);
             }
-            match sentences {
-                Some(all) => {
-                    let spoken = all.into_iter().map(|sentence| Spoken { speaker: 0, sentence }).collect();
-                    return Ok(Some((channel, spoken)));
-                }
-                None => self.current = None,
+            let ended = sentences.is_none();
+            let mut spoken = self.attribute(channel, sentences.unwrap_or_default());
+            if ended {
+                self.current = None;
+                spoken.extend(self.attribution.finish());
+            }
+            if !spoken.is_empty() {
+                return Ok(Some((channel, spoken)));
             }
         }
     }
@@ -214,10 +295,16 @@ impl Recognition {
     /// # Errors
     /// As [`Recognition::next`].
     pub fn detect_language(mut self) -> Result<Option<Detected>, Error> {
-        let Some((_, channel)) = self.waiting.pop_front() else { return Ok(None) };
+        let Some((_, channel)) = self.waiting.pop_front() else {
+            return Ok(None);
+        };
         let transcriber = self.transcriber(channel)?;
         let (model, vad) = (&mut *self.model, &mut *self.vad);
-        interrupt::run(|cancel| transcriber.detect_language(model, vad, cancel).map_err(|e| self.recording.blame(e)))
+        interrupt::run(|cancel| {
+            transcriber
+                .detect_language(model, vad, cancel)
+                .map_err(|e| self.recording.blame(e))
+        })
     }
 
     /// What the recording is.
@@ -237,23 +324,77 @@ impl Recognition {
 
     /// Whether speakers are told apart.
     pub fn tells_speakers(&self) -> bool {
-        false
+        !matches!(self.telling, Telling::No)
+    }
+
+    /// Who speaks when on a channel, where that is told by voice.
+    fn diarize(&self, channel: audio::Channel) -> Result<Option<Diarization>, Error> {
+        let Telling::ByVoice(networks, options, engine) = &self.telling else {
+            return Ok(None);
+        };
+        let selection = Selection {
+            channel,
+            ..self.selection.clone()
+        };
+        let (input, recording) = (&self.input, &self.recording);
+        let run = |cancel: &Cancel| networks.diarize(engine, input, &selection, options, cancel);
+        interrupt::run(|cancel| run(cancel).map_err(|e| recording.blame(e))).map(Some)
+    }
+
+    /// Gives sentences to their speakers.
+    fn attribute(&mut self, channel: u32, sentences: Vec<Sentence>) -> Vec<Spoken> {
+        let alone = if matches!(self.telling, Telling::ByChannel) {
+            channel as usize
+        } else {
+            0
+        };
+        let Some(speakers) = &self.speakers else {
+            return sentences
+                .into_iter()
+                .map(|sentence| Spoken {
+                    speaker: alone,
+                    sentence,
+                })
+                .collect();
+        };
+        let offset = self.selection.start_ms.unwrap_or(0);
+        let who = |start: u64, end: u64| {
+            speakers.speaker_of(start.saturating_sub(offset), end.saturating_sub(offset))
+        };
+        sentences
+            .into_iter()
+            .flat_map(|s| self.attribution.push(s, &who))
+            .collect()
     }
 
     fn transcriber(&self, channel: audio::Channel) -> Result<Transcriber, Error> {
-        let selection = Selection { channel, ..self.selection.clone() };
+        let selection = Selection {
+            channel,
+            ..self.selection.clone()
+        };
         let (input, recording) = (&self.input, &self.recording);
         let reader = interrupt::run(|_| {
-            let failed = |error| Error::Audio { name: recording.name().into(), error };
+            let failed = |error| Error::Audio {
+                name: recording.name().into(),
+                error,
+            };
             Reader::open(input, &selection).map_err(failed)
         })?;
-        Ok(Transcriber::new(reader, selection.start_ms.unwrap_or(0), self.options.clone()))
+        Ok(Transcriber::new(
+            reader,
+            selection.start_ms.unwrap_or(0),
+            self.options.clone(),
+        ))
     }
 }
 
 /// What stands for "each channel" while options are checked.
 fn single(channel: Channel) -> Channel {
-    if channel == Channel::Each { Channel::Mix } else { channel }
+    if channel == Channel::Each {
+        Channel::Mix
+    } else {
+        channel
+    }
 }
 
 /// Says every few seconds how far the work is.
@@ -264,7 +405,10 @@ struct Progress {
 
 impl Progress {
     fn new(recording: &Recording) -> Self {
-        Progress { name: recording.name().into(), last: Instant::now() }
+        Progress {
+            name: recording.name().into(),
+            last: Instant::now(),
+        }
     }
 
     fn report(&mut self, done_ms: u64, of_ms: Option<u64>) {
@@ -272,7 +416,13 @@ impl Progress {
             return;
         }
         self.last = Instant::now();
-        let of = of_ms.map(|ms| format!(" of {} s", ms / 1000)).unwrap_or_default();
-        ereport!(INFO, PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, format!("{}: {} s{of} transcribed", self.name, done_ms / 1000));
+        let of = of_ms
+            .map(|ms| format!(" of {} s", ms / 1000))
+            .unwrap_or_default();
+        ereport!(
+            INFO,
+            PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
+            format!("{}: {} s{of} transcribed", self.name, done_ms / 1000)
+        );
     }
 }

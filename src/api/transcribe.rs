@@ -9,7 +9,7 @@ use speech::transcribe::speakers::{Spoken, join};
 use speech::transcribe::{Sentence, subtitles};
 use speech::vad::{self, Span, Vad, VadOptions};
 
-use crate::api::call::{Args, Call};
+use crate::api::call::Call;
 use crate::api::input::Recording;
 use crate::api::options::{self, Common, NoMore};
 use crate::api::recognition::{Recognition, RecognitionOptions};
@@ -38,31 +38,48 @@ fn ai_audio_transcribe(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<String
 fn transcribe(mut call: Call) -> Result<Option<String>, Error> {
     stats::CALLS.add(1);
     let output = take_output_type(&mut call)?;
-    let (common, mut own) = options::read::<RecognitionOptions>(std::mem::take(&mut call.options))?;
+    let (common, mut own) = options::read::<RecognitionOptions>(std::mem::take(&mut call.options))
+        .map_err(list_output_type)?;
     let listed = own.word_timestamps;
     own.word_timestamps |= matches!(output, OutputType::Srt | OutputType::Vtt); // long sentences become several cues
-    let all = Recognition::start(&call, &common, own).and_then(|mut recognition| {
-        let mut channels: Vec<(u32, Vec<Spoken>)> = Vec::new();
-        while let Some((channel, spoken)) = recognition.next()? {
-            match channels.last_mut() {
-                Some((last, all)) if *last == channel => all.extend(spoken),
-                _ => channels.push((channel, spoken)),
+    let shows_speakers = output == OutputType::Json;
+    let all =
+        Recognition::start(&call, &common, own, shows_speakers).and_then(|mut recognition| {
+            let mut channels: Vec<(u32, Vec<Spoken>)> = Vec::new();
+            while let Some((channel, spoken)) = recognition.next()? {
+                match channels.last_mut() {
+                    Some((last, all)) if *last == channel => all.extend(spoken),
+                    _ => channels.push((channel, spoken)),
+                }
             }
-        }
-        Ok((recognition, channels))
-    });
-    let Some((recognition, channels)) = common.on_error.apply(all)? else { return Ok(None) };
+            Ok((recognition, channels))
+        });
+    let Some((recognition, channels)) = common.on_error.apply(all)? else {
+        return Ok(None);
+    };
     write(&recognition, &channels, output, listed).map(Some)
 }
 
 /// Takes the option that only this function has.
 fn take_output_type(call: &mut Call) -> Result<OutputType, Error> {
-    let Some(value) = call.options.remove("output_type") else { return Ok(OutputType::Text) };
-    serde_json::from_value(value.clone()).map_err(|_| Error::WrongOption {
-        option: "output_type".into(),
-        reason: format!("expected 'text', 'json', 'srt' or 'vtt', found {value}"),
-        known: options::known::<RecognitionOptions>(),
-    })
+    let Some(value) = call.options.remove("output_type") else {
+        return Ok(OutputType::Text);
+    };
+    serde_json::from_value(value.clone())
+        .map_err(|_| Error::WrongOption {
+            option: "output_type".into(),
+            reason: format!("expected 'text', 'json', 'srt' or 'vtt', found {value}"),
+            known: options::known::<RecognitionOptions>(),
+        })
+        .map_err(list_output_type)
+}
+
+/// Adds that option to the list of known ones.
+fn list_output_type(mut error: Error) -> Error {
+    if let Error::UnknownOption { known, .. } | Error::WrongOption { known, .. } = &mut error {
+        known.push_str(", output_type");
+    }
+    error
 }
 
 fn write(
@@ -73,28 +90,45 @@ fn write(
 ) -> Result<String, Error> {
     let all = || channels.iter().flat_map(|(_, spoken)| spoken);
     Ok(match output {
-        OutputType::Text => channels.iter().map(|(_, spoken)| text(spoken)).collect::<Vec<_>>().join("\n"),
+        OutputType::Text => channels
+            .iter()
+            .map(|(_, spoken)| text(spoken))
+            .collect::<Vec<_>>()
+            .join("\n"),
         OutputType::Json => {
             let document = Document {
                 file_url: recognition.file_url(),
                 properties: properties(recognition),
-                transcripts: channels.iter().map(|(id, spoken)| Transcript::new(*id, spoken, words)).collect(),
+                transcripts: channels
+                    .iter()
+                    .map(|(id, spoken)| Transcript::new(*id, spoken, words))
+                    .collect(),
             };
             serde_json::to_string(&document).map_err(|e| Error::Internal(e.to_string()))?
         }
         OutputType::Srt | OutputType::Vtt => {
             let names: Vec<Option<String>> = match recognition.tells_speakers() {
-                true => all().map(|s| Some(format!("Speaker {}", s.speaker))).collect(),
+                true => all()
+                    .map(|s| Some(format!("Speaker {}", s.speaker)))
+                    .collect(),
                 false => all().map(|_| None).collect(),
             };
-            let cues = all().map(|s| &s.sentence).zip(names.iter().map(|n| n.as_deref()));
-            if output == OutputType::Srt { subtitles::srt(cues) } else { subtitles::vtt(cues) }
+            let cues = all()
+                .map(|s| &s.sentence)
+                .zip(names.iter().map(|n| n.as_deref()));
+            if output == OutputType::Srt {
+                subtitles::srt(cues)
+            } else {
+                subtitles::vtt(cues)
+            }
         }
     })
 }
 
 fn text(spoken: &[Spoken]) -> String {
-    spoken.iter().fold(String::new(), |text, s| join(text, &s.sentence.text, s.sentence.language))
+    spoken.iter().fold(String::new(), |text, s| {
+        join(text, &s.sentence.text, s.sentence.language)
+    })
 }
 
 fn properties(recognition: &Recognition) -> Properties {
@@ -141,7 +175,9 @@ fn ai_audio_sentences(
     ErrorReport,
 > {
     // SAFETY: declared as (source [, model] [, options]) in sql/.
-    let Some(call) = unsafe { Call::optional(fcinfo) }? else { return Ok(TableIterator::empty()) };
+    let Some(call) = unsafe { Call::optional(fcinfo) }? else {
+        return Ok(TableIterator::empty());
+    };
     stats::CALLS.add(1);
     Ok(TableIterator::new(sentences(call)?))
 }
@@ -149,12 +185,20 @@ fn ai_audio_sentences(
 fn sentences(call: Call) -> Result<impl Iterator<Item = SentenceRow>, Error> {
     let (common, own) = options::read::<RecognitionOptions>(call.options.clone())?;
     let words = own.word_timestamps;
-    let recognition = common.on_error.apply(Recognition::start(&call, &common, own))?;
-    Ok(recognition.into_iter().flat_map(move |r| rows(r, common.clone(), words)))
+    let recognition = common
+        .on_error
+        .apply(Recognition::start(&call, &common, own, true))?;
+    Ok(recognition
+        .into_iter()
+        .flat_map(move |r| rows(r, common.clone(), words)))
 }
 
 /// Rows of a running recognition: each time the waiting ones are used up, the next part is recognised.
-fn rows(mut recognition: Recognition, common: Common, words: bool) -> impl Iterator<Item = SentenceRow> {
+fn rows(
+    mut recognition: Recognition,
+    common: Common,
+    words: bool,
+) -> impl Iterator<Item = SentenceRow> {
     let with_speaker = recognition.tells_speakers();
     let (mut channel_now, mut number) = (None, 0);
     let parts = std::iter::from_fn(move || match common.on_error.apply(recognition.next()) {
@@ -164,10 +208,22 @@ fn rows(mut recognition: Recognition, common: Common, words: bool) -> impl Itera
             None
         }
     });
-    parts.flat_map(|(channel, spoken)| spoken.into_iter().map(move |s| (channel, s))).map(move |(channel, s)| {
-        number = if channel_now.replace(channel) == Some(channel) { number + 1 } else { 1 };
-        row(channel, number, with_speaker.then_some(s.speaker), s.sentence, words)
-    })
+    parts
+        .flat_map(|(channel, spoken)| spoken.into_iter().map(move |s| (channel, s)))
+        .map(move |(channel, s)| {
+            number = if channel_now.replace(channel) == Some(channel) {
+                number + 1
+            } else {
+                1
+            };
+            row(
+                channel,
+                number,
+                with_speaker.then_some(s.speaker),
+                s.sentence,
+                words,
+            )
+        })
 }
 
 fn row(channel: u32, number: i32, speaker: Option<usize>, s: Sentence, words: bool) -> SentenceRow {
@@ -195,16 +251,30 @@ fn ms(value: u64) -> i32 {
 fn ai_audio_detect_language(
     fcinfo: pg_sys::FunctionCallInfo,
 ) -> Result<
-    TableIterator<'static, (name!(language, Option<String>), name!(probability, Option<f32>))>,
+    TableIterator<
+        'static,
+        (
+            name!(language, Option<String>),
+            name!(probability, Option<f32>),
+        ),
+    >,
     ErrorReport,
 > {
     // SAFETY: declared as (source [, model] [, options]) in sql/.
-    let Some(mut call) = unsafe { Call::optional(fcinfo) }? else { return Ok(TableIterator::empty()) };
+    let Some(mut call) = unsafe { Call::optional(fcinfo) }? else {
+        return Ok(TableIterator::empty());
+    };
     stats::CALLS.add(1);
     let (common, NoMore {}) = options::read(std::mem::take(&mut call.options))?;
-    let started = Recognition::start(&call, &common, RecognitionOptions::default());
-    let detected = common.on_error.apply(started.and_then(Recognition::detect_language))?.flatten();
-    let row = (detected.map(|d| d.language.code().to_string()), detected.map(|d| d.probability));
+    let started = Recognition::start(&call, &common, RecognitionOptions::default(), false);
+    let detected = common
+        .on_error
+        .apply(started.and_then(Recognition::detect_language))?
+        .flatten();
+    let row = (
+        detected.map(|d| d.language.code().to_string()),
+        detected.map(|d| d.probability),
+    );
     Ok(TableIterator::once(row))
 }
 
@@ -229,7 +299,9 @@ impl SpeechOptions {
         let base = VadOptions::default();
         let threshold = self.threshold.unwrap_or(base.threshold);
         if !(0.0..=1.0).contains(&threshold) {
-            return Err(Error::Options(format!("threshold is a probability between 0 and 1, not {threshold}")));
+            return Err(Error::Options(format!(
+                "threshold is a probability between 0 and 1, not {threshold}"
+            )));
         }
         Ok(VadOptions {
             threshold,
@@ -248,7 +320,9 @@ fn ai_audio_vad(
 ) -> Result<TableIterator<'static, (name!(start_time, i32), name!(end_time, i32))>, ErrorReport> {
     // SAFETY: declared as (source) and (source, options) in sql/, STRICT.
     let spans = unsafe { Call::source_first(fcinfo) }.and_then(speech)?;
-    Ok(TableIterator::new(spans.into_iter().map(|s| (ms(s.start_ms), ms(s.end_ms)))))
+    Ok(TableIterator::new(
+        spans.into_iter().map(|s| (ms(s.start_ms), ms(s.end_ms))),
+    ))
 }
 
 fn speech(call: Call) -> Result<Vec<Span>, Error> {
@@ -259,19 +333,26 @@ fn speech(call: Call) -> Result<Vec<Span>, Error> {
     let engine = Engine::current();
     let found = Recording::new(&call.source).and_then(|recording| {
         interrupt::run(|cancel| -> Result<_, Error> {
-            let failed = |error| Error::Audio { name: recording.name().into(), error };
-            let mut reader = audio::Reader::open(&recording.open(cancel)?, &selection).map_err(failed)?;
+            let failed = |error| Error::Audio {
+                name: recording.name().into(),
+                error,
+            };
+            let mut reader =
+                audio::Reader::open(&recording.open(cancel)?, &selection).map_err(failed)?;
             let mut vad = engine.load(&model, Vad::open)?;
             vad.reset();
             let (mut block, mut probabilities, mut samples) = (Vec::new(), Vec::new(), 0);
             loop {
                 let missing = BLOCK - block.len();
-                let got = reader.read(&mut block, missing, cancel.flag()).map_err(failed)?;
+                let got = reader
+                    .read(&mut block, missing, cancel.flag())
+                    .map_err(failed)?;
                 if got > 0 && block.len() < BLOCK {
                     continue;
                 }
                 samples += block.len() as u64;
-                probabilities.extend(stats::INFERENCE_US.time(|| vad.probabilities(&block, cancel))?);
+                probabilities
+                    .extend(stats::INFERENCE_US.time(|| vad.probabilities(&block, cancel))?);
                 block.clear();
                 if got == 0 {
                     stats::AUDIO_MS.add(samples / 16);
@@ -280,10 +361,18 @@ fn speech(call: Call) -> Result<Vec<Span>, Error> {
             }
         })
     });
-    let Some((probabilities, end_ms)) = common.on_error.apply(found)? else { return Ok(Vec::new()) };
+    let Some((probabilities, end_ms)) = common.on_error.apply(found)? else {
+        return Ok(Vec::new());
+    };
     let offset = common.start_time.unwrap_or(0);
-    let place = |s: Span| Span { start_ms: s.start_ms + offset, end_ms: s.end_ms.min(end_ms) + offset };
-    Ok(vad::spans(&probabilities, &shape).into_iter().map(place).collect())
+    let place = |s: Span| Span {
+        start_ms: s.start_ms + offset,
+        end_ms: s.end_ms.min(end_ms) + offset,
+    };
+    Ok(vad::spans(&probabilities, &shape)
+        .into_iter()
+        .map(place)
+        .collect())
 }
 
 /// Samples that go through the detector at once.

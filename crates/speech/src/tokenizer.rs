@@ -55,9 +55,15 @@ impl Tokenizer {
     /// [`Error::Model`] if it is missing or is not a tokenizer of these kinds.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let content = read(path)?;
-        let opened =
-            if path.extension().is_some_and(|e| e == "bin") { from_bin(path, &content) } else { from_json(path, &content) };
-        opened.map_err(|reason| Error::Model { path: path.into(), reason })
+        let opened = if path.extension().is_some_and(|e| e == "bin") {
+            from_bin(path, &content)
+        } else {
+            from_json(path, &content)
+        };
+        opened.map_err(|reason| Error::Model {
+            path: path.into(),
+            reason,
+        })
     }
 
     /// The id of a special token, for example `<|endoftext|>`.
@@ -81,22 +87,37 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Model`] if the tokenizer file has no BPE encoder, as a `tokenizer.bin` has not.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
-        let wrong = |e: tokenizers::Error| Error::Model { path: self.path.clone(), reason: e.to_string() };
+        let wrong = |e: tokenizers::Error| Error::Model {
+            path: self.path.clone(),
+            reason: e.to_string(),
+        };
         if self.encoder.get().is_none() {
-            let mut encoder = tokenizers::Tokenizer::from_bytes(read(&self.path)?).map_err(wrong)?;
+            let mut encoder =
+                tokenizers::Tokenizer::from_bytes(read(&self.path)?).map_err(wrong)?;
             encoder.set_encode_special_tokens(true);
             let _ = self.encoder.set(encoder);
         }
-        let Some(encoder) = self.encoder.get() else { return Ok(Vec::new()) };
-        Ok(encoder.encode_fast(text, false).map_err(wrong)?.get_ids().to_vec())
+        let Some(encoder) = self.encoder.get() else {
+            return Ok(Vec::new());
+        };
+        Ok(encoder
+            .encode_fast(text, false)
+            .map_err(wrong)?
+            .get_ids()
+            .to_vec())
     }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    let wrong = |reason: String| Error::Model { path: path.into(), reason };
+    let wrong = |reason: String| Error::Model {
+        path: path.into(),
+        reason,
+    };
     let length = fs::metadata(path).map_err(|e| wrong(e.to_string()))?.len();
     if length > MAX_BYTES {
-        return Err(wrong(format!("{length} bytes are too many for a vocabulary")));
+        return Err(wrong(format!(
+            "{length} bytes are too many for a vocabulary"
+        )));
     }
     fs::read(path).map_err(|e| wrong(e.to_string()))
 }
@@ -114,11 +135,20 @@ fn from_json(path: &Path, content: &[u8]) -> Result<Tokenizer, String> {
     }
     let mut special = HashMap::new();
     for token in vocabulary.added_tokens {
-        let text = if token.special { Vec::new() } else { token.content.clone().into_bytes() };
+        let text = if token.special {
+            Vec::new()
+        } else {
+            token.content.clone().into_bytes()
+        };
         place(&mut pieces, token.id, text)?;
         special.insert(token.content, token.id);
     }
-    Ok(Tokenizer { pieces, special, path: path.into(), encoder: OnceLock::new() })
+    Ok(Tokenizer {
+        pieces,
+        special,
+        path: path.into(),
+        encoder: OnceLock::new(),
+    })
 }
 
 /// Moonshine's binary vocabulary: every token in order of its id, each its length (one byte; from 128 on two, seven
@@ -127,14 +157,22 @@ fn from_bin(path: &Path, content: &[u8]) -> Result<Tokenizer, String> {
     let (mut pieces, mut special, mut rest) = (Vec::new(), HashMap::new(), content);
     while let [first, tail @ ..] = rest {
         let (length, tail) = match (*first, tail) {
-            (low @ 128.., [high, tail @ ..]) => (usize::from(*high) * 128 + usize::from(low) - 128, tail),
+            (low @ 128.., [high, tail @ ..]) => {
+                (usize::from(*high) * 128 + usize::from(low) - 128, tail)
+            }
             (length, tail) => (usize::from(length), tail),
         };
-        let (token, tail) = tail.split_at_checked(length).ok_or("the vocabulary is cut off")?;
+        let (token, tail) = tail
+            .split_at_checked(length)
+            .ok_or("the vocabulary is cut off")?;
         let text = String::from_utf8_lossy(token);
         let is_special = matches!(&*text, "<unk>" | "<s>" | "</s>") || text.starts_with("<<ST_");
         let id = u32::try_from(pieces.len()).map_err(|e| e.to_string())?;
-        let bytes = if is_special { Vec::new() } else { replace_marks(token) };
+        let bytes = if is_special {
+            Vec::new()
+        } else {
+            replace_marks(token)
+        };
         if is_special {
             special.insert(text.into_owned(), id);
         }
@@ -144,7 +182,12 @@ fn from_bin(path: &Path, content: &[u8]) -> Result<Tokenizer, String> {
     if pieces.is_empty() {
         return Err("the vocabulary is empty".into());
     }
-    Ok(Tokenizer { pieces, special, path: path.into(), encoder: OnceLock::new() })
+    Ok(Tokenizer {
+        pieces,
+        special,
+        path: path.into(),
+        encoder: OnceLock::new(),
+    })
 }
 
 /// SentencePiece's word mark (U+2581 in UTF-8) as the space it stands for.
@@ -167,7 +210,10 @@ fn replace_marks(token: &[u8]) -> Vec<u8> {
 }
 
 fn sentencepiece_bytes(token: &str) -> Vec<u8> {
-    let byte = token.strip_prefix("<0x").and_then(|t| t.strip_suffix('>')).and_then(|t| u8::from_str_radix(t, 16).ok());
+    let byte = token
+        .strip_prefix("<0x")
+        .and_then(|t| t.strip_suffix('>'))
+        .and_then(|t| u8::from_str_radix(t, 16).ok());
     byte.map_or_else(|| replace_marks(token.as_bytes()), |b| vec![b])
 }
 
@@ -188,13 +234,20 @@ fn place(pieces: &mut Vec<Box<[u8]>>, id: u32, text: Vec<u8>) -> Result<(), Stri
 fn byte_alphabet() -> HashMap<char, u8> {
     let is_printable = |b: u8| matches!(b, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
     let shifted = (0..=255u8).filter(|b| !is_printable(*b)).zip(256u32..);
-    let plain = (0..=255u8).filter(|b| is_printable(*b)).map(|b| (b, u32::from(b)));
-    shifted.chain(plain).filter_map(|(byte, code)| Some((char::from_u32(code)?, byte))).collect()
+    let plain = (0..=255u8)
+        .filter(|b| is_printable(*b))
+        .map(|b| (b, u32::from(b)));
+    shifted
+        .chain(plain)
+        .filter_map(|(byte, code)| Some((char::from_u32(code)?, byte)))
+        .collect()
 }
 
 /// A vocabulary character as bytes; one that is no byte's stand-in is itself.
 fn to_bytes(c: char, alphabet: &HashMap<char, u8>) -> Vec<u8> {
-    alphabet.get(&c).map_or_else(|| c.to_string().into_bytes(), |&b| vec![b])
+    alphabet
+        .get(&c)
+        .map_or_else(|| c.to_string().into_bytes(), |&b| vec![b])
 }
 
 #[cfg(test)]
@@ -219,7 +272,9 @@ mod tests {
 
     #[test]
     fn sentencepiece_tokens_have_marks_and_byte_fallback() {
-        let t = open(r#"{"added_tokens":[],"model":{"byte_fallback":true,"vocab":{"▁Hi":0,"<0x21>":1,"▁":2}}}"#);
+        let t = open(
+            r#"{"added_tokens":[],"model":{"byte_fallback":true,"vocab":{"▁Hi":0,"<0x21>":1,"▁":2}}}"#,
+        );
         assert_eq!(t.decode(&[0, 1, 2]), " Hi! ");
     }
 
@@ -235,8 +290,16 @@ mod tests {
 
     #[test]
     fn broken_files_are_errors() {
-        for content in ["", "{}", "[1]", r#"{"added_tokens":[],"model":{"vocab":{"a":4294967295}}}"#] {
-            assert!(from_json(Path::new("t"), content.as_bytes()).is_err(), "{content}");
+        for content in [
+            "",
+            "{}",
+            "[1]",
+            r#"{"added_tokens":[],"model":{"vocab":{"a":4294967295}}}"#,
+        ] {
+            assert!(
+                from_json(Path::new("t"), content.as_bytes()).is_err(),
+                "{content}"
+            );
         }
         assert!(Tokenizer::open(Path::new("/nonexistent/tokenizer.json")).is_err());
     }

@@ -20,24 +20,43 @@ pub struct Attention {
 impl Attention {
     /// Takes `tokens` of the `steps` of a block `[heads, steps, stride]` row-major, and of each row the first `frames`,
     /// which are audio; the others are padding. A block of another size gives no tokens.
-    pub fn new(block: &[f32], steps: usize, stride: usize, tokens: Range<usize>, frames: usize) -> Self {
+    pub fn new(
+        block: &[f32],
+        steps: usize,
+        stride: usize,
+        tokens: Range<usize>,
+        frames: usize,
+    ) -> Self {
         let size = (steps * stride).max(1);
         let (heads, frames) = (block.len() / size, frames.min(stride));
         let tokens = tokens.start.min(steps)..tokens.end.min(steps);
         let mut weights = Vec::with_capacity(heads * tokens.len() * frames);
         for head in block.chunks_exact(size) {
-            for row in head.chunks_exact(stride.max(1)).skip(tokens.start).take(tokens.len()) {
+            for row in head
+                .chunks_exact(stride.max(1))
+                .skip(tokens.start)
+                .take(tokens.len())
+            {
                 let row = &row[..frames];
                 let sum: f32 = row.iter().sum::<f32>().max(f32::MIN_POSITIVE);
                 weights.extend(row.iter().map(|x| x / sum));
             }
         }
-        Attention { heads, tokens: tokens.len(), frames, weights }
+        Attention {
+            heads,
+            tokens: tokens.len(),
+            frames,
+            weights,
+        }
     }
 
     /// The frame at which each token begins, never decreasing; empty if nothing is known.
     pub fn starts(&self) -> Vec<usize> {
-        if self.weights.is_empty() { Vec::new() } else { warp(&self.cost(), self.tokens, self.frames) }
+        if self.weights.is_empty() {
+            Vec::new()
+        } else {
+            warp(&self.cost(), self.tokens, self.frames)
+        }
     }
 
     /// `[tokens, frames]`: low where the heads agree that the token is heard in the frame.
@@ -46,7 +65,10 @@ impl Attention {
         let mut normal = vec![0f32; self.tokens * self.frames];
         for head in 0..self.heads {
             self.normalise(head, &mut normal);
-            for (out, row) in cost.chunks_exact_mut(self.frames).zip(normal.chunks_exact(self.frames)) {
+            for (out, row) in cost
+                .chunks_exact_mut(self.frames)
+                .zip(normal.chunks_exact(self.frames))
+            {
                 subtract_median(row, out);
             }
         }
@@ -56,10 +78,13 @@ impl Attention {
     /// Standard scores of a head's attention over the tokens, frame by frame.
     fn normalise(&self, head: usize, out: &mut [f32]) {
         let tokens = self.tokens;
-        let row = |token: usize| &self.weights[(head * tokens + token) * self.frames..][..self.frames];
+        let row =
+            |token: usize| &self.weights[(head * tokens + token) * self.frames..][..self.frames];
         let (mut mean, mut square) = (vec![0f32; self.frames], vec![0f32; self.frames]);
         for token in 0..tokens {
-            mean.iter_mut().zip(row(token)).for_each(|(m, x)| *m += x / tokens as f32);
+            mean.iter_mut()
+                .zip(row(token))
+                .for_each(|(m, x)| *m += x / tokens as f32);
         }
         for token in 0..tokens {
             for ((s, x), m) in square.iter_mut().zip(row(token)).zip(&mean) {
@@ -82,20 +107,43 @@ fn subtract_median(row: &[f32], out: &mut [f32]) {
         out.iter_mut().zip(row).for_each(|(o, x)| *o -= x);
         return;
     }
-    let reflected = row[1..=half].iter().rev().chain(row).chain(row[row.len() - 1 - half..row.len() - 1].iter().rev());
+    let reflected = row[1..=half]
+        .iter()
+        .rev()
+        .chain(row)
+        .chain(row[row.len() - 1 - half..row.len() - 1].iter().rev());
     let padded: Vec<f32> = reflected.copied().collect();
     for (o, window) in out.iter_mut().zip(padded.windows(MEDIAN)) {
-        *o -= median([window[0], window[1], window[2], window[3], window[4], window[5], window[6]]);
+        *o -= median([
+            window[0], window[1], window[2], window[3], window[4], window[5], window[6],
+        ]);
     }
 }
 
 /// The median of seven by compare and exchange: branch-free, so that it runs in vector registers.
 #[inline(always)]
 fn median(mut v: [f32; MEDIAN]) -> f32 {
-    const NETWORK: [(usize, usize); 13] =
-        [(0, 5), (0, 3), (1, 6), (2, 4), (0, 1), (3, 5), (2, 6), (2, 3), (3, 6), (4, 5), (1, 4), (1, 3), (3, 4)];
+    const NETWORK: [(usize, usize); 13] = [
+        (0, 5),
+        (0, 3),
+        (1, 6),
+        (2, 4),
+        (0, 1),
+        (3, 5),
+        (2, 6),
+        (2, 3),
+        (3, 6),
+        (4, 5),
+        (1, 4),
+        (1, 3),
+        (3, 4),
+    ];
     for (i, j) in NETWORK {
-        let (low, high) = if v[i] < v[j] { (v[i], v[j]) } else { (v[j], v[i]) };
+        let (low, high) = if v[i] < v[j] {
+            (v[i], v[j])
+        } else {
+            (v[j], v[i])
+        };
         (v[i], v[j]) = (low, high);
     }
     v[3]
@@ -150,8 +198,12 @@ mod tests {
 
     /// One head that looks at `centres[i]` while token i is made.
     fn looking_at(centres: &[usize], frames: usize) -> Attention {
-        let look = |centre: usize| move |f: usize| (-((f.abs_diff(centre) as f32) / 3.0).powi(2)).exp();
-        let block: Vec<f32> = centres.iter().flat_map(|&c| (0..frames + 3).map(look(c))).collect();
+        let look =
+            |centre: usize| move |f: usize| (-((f.abs_diff(centre) as f32) / 3.0).powi(2)).exp();
+        let block: Vec<f32> = centres
+            .iter()
+            .flat_map(|&c| (0..frames + 3).map(look(c)))
+            .collect();
         Attention::new(&block, centres.len(), frames + 3, 0..centres.len(), frames)
     }
 
@@ -176,8 +228,16 @@ mod tests {
     #[test]
     fn no_tokens_no_times() {
         assert!(Attention::new(&[], 0, 10, 0..0, 10).starts().is_empty());
-        assert!(Attention::new(&[1.0; 20], 2, 10, 5..9, 10).starts().is_empty());
-        assert!(Attention::new(&[1.0; 7], 2, 10, 0..2, 10).starts().is_empty());
+        assert!(
+            Attention::new(&[1.0; 20], 2, 10, 5..9, 10)
+                .starts()
+                .is_empty()
+        );
+        assert!(
+            Attention::new(&[1.0; 7], 2, 10, 0..2, 10)
+                .starts()
+                .is_empty()
+        );
     }
 
     proptest! {

@@ -56,7 +56,9 @@ impl Logits {
     pub fn at(&self, row: usize, step: usize) -> Result<&[f32], Error> {
         let (_, values) = self.values.try_extract_tensor::<f32>()?;
         let first = ((self.first_row + row) * self.steps + step) * self.vocabulary;
-        values.get(first..first + self.vocabulary).ok_or_else(|| Error::Inference("the decoder gave too few logits".into()))
+        values
+            .get(first..first + self.vocabulary)
+            .ok_or_else(|| Error::Inference("the decoder gave too few logits".into()))
     }
 
     /// The logits of a row at the last step.
@@ -66,7 +68,10 @@ impl Logits {
 
     /// The same, with a row as the first.
     pub fn from_row(&self, row: usize) -> Logits {
-        Logits { first_row: self.first_row + row, ..self.clone() }
+        Logits {
+            first_row: self.first_row + row,
+            ..self.clone()
+        }
     }
 
     /// Steps kept.
@@ -82,24 +87,52 @@ impl Decoder {
     /// [`Error::Model`] if the graph has no cache in that layout, or one that is not 32-bit float.
     pub fn open(runtime: &Runtime, path: &Path, options: &SessionOptions) -> Result<Self, Error> {
         let session = Session::open(runtime, path, options)?;
-        let wrong = |reason: &str| Error::Model { path: path.into(), reason: reason.into() };
-        let slots: Vec<Slot> = session.inputs().iter().filter_map(|i| Slot::of(i.name())).collect();
+        let wrong = |reason: &str| Error::Model {
+            path: path.into(),
+            reason: reason.into(),
+        };
+        let slots: Vec<Slot> = session
+            .inputs()
+            .iter()
+            .filter_map(|i| Slot::of(i.name()))
+            .collect();
         let first = session.inputs().iter().find(|i| i.name().starts_with(PAST));
         let shape = first.map(|i| shape(i)).unwrap_or_default();
         let (heads, head_width) = match shape[..] {
             [_, heads, _, width] if heads > 0 && width > 0 => (heads as usize, width as usize),
-            _ => return Err(wrong("it has no inputs past_key_values.* [batch, heads, tokens, width]: not a merged decoder")),
+            _ => {
+                return Err(wrong(
+                    "it has no inputs past_key_values.* [batch, heads, tokens, width]: not a merged decoder",
+                ));
+            }
         };
-        if slots.iter().any(|s| !session.outputs().iter().any(|o| o.name() == s.present)) {
-            return Err(wrong("it does not give back every key and value as present.*"));
+        if slots
+            .iter()
+            .any(|s| !session.outputs().iter().any(|o| o.name() == s.present))
+        {
+            return Err(wrong(
+                "it does not give back every key and value as present.*",
+            ));
         }
         let has_input = |name: &str| session.inputs().iter().any(|i| i.name() == name);
         if !has_input("use_cache_branch") {
-            return Err(wrong("it has no input use_cache_branch: not a merged decoder"));
+            return Err(wrong(
+                "it has no input use_cache_branch: not a merged decoder",
+            ));
         }
         let takes_mask = has_input("encoder_attention_mask");
-        let aligns = session.outputs().iter().any(|o| o.name() == "alignment_attentions");
-        Ok(Decoder { session, slots, heads, head_width, takes_mask, aligns })
+        let aligns = session
+            .outputs()
+            .iter()
+            .any(|o| o.name() == "alignment_attentions");
+        Ok(Decoder {
+            session,
+            slots,
+            heads,
+            head_width,
+            takes_mask,
+            aligns,
+        })
     }
 
     /// Whether the graph gives the alignment heads' attention, keeps only the logits that are asked for, takes several
@@ -120,25 +153,49 @@ impl Decoder {
     ) -> Result<(Cache, Logits), Error> {
         let (rows, stride) = match dimensions(&hidden)[..] {
             [rows, stride, _] => (rows as usize, stride as usize),
-            _ => return Err(Error::Inference("the encoder's output is not [batch, frames, width]".into())),
+            _ => {
+                return Err(Error::Inference(
+                    "the encoder's output is not [batch, frames, width]".into(),
+                ));
+            }
         };
-        let mask = if self.takes_mask { Some(Arc::new(mask(frames, stride)?)) } else { None };
+        let mask = if self.takes_mask {
+            Some(Arc::new(mask(frames, stride)?))
+        } else {
+            None
+        };
         let mut values = Vec::with_capacity(self.slots.len());
         for _ in &self.slots {
             values.push(Arc::new(self.empty(rows)?));
         }
-        let mut cache = Cache { values, hidden: Arc::new(hidden), mask, rows };
+        let mut cache = Cache {
+            values,
+            hidden: Arc::new(hidden),
+            mask,
+            rows,
+        };
         let logits = self.run(&mut cache, &tokens.repeat(rows), keep, false, cancel)?;
         Ok((cache, logits))
     }
 
     /// Reads further tokens, `[rows, n]` row-major, and returns the logits of the last `keep` of them.
-    pub fn step(&mut self, cache: &mut Cache, tokens: &[u32], keep: usize, cancel: &Cancel) -> Result<Logits, Error> {
+    pub fn step(
+        &mut self,
+        cache: &mut Cache,
+        tokens: &[u32],
+        keep: usize,
+        cancel: &Cancel,
+    ) -> Result<Logits, Error> {
         self.run(cache, tokens, keep, true, cancel)
     }
 
     /// Reads the same further tokens for every row, at once where the graph can, else one by one.
-    pub fn extend(&mut self, cache: &mut Cache, tokens: &[u32], cancel: &Cancel) -> Result<Option<Logits>, Error> {
+    pub fn extend(
+        &mut self,
+        cache: &mut Cache,
+        tokens: &[u32],
+        cancel: &Cancel,
+    ) -> Result<Option<Logits>, Error> {
         let at_once = if self.aligns { tokens.len().max(1) } else { 1 };
         let mut logits = None;
         for part in tokens.chunks(at_once) {
@@ -159,27 +216,50 @@ impl Decoder {
         inputs.push(("input_ids", ids(tokens, cache.rows)?));
         inputs.push(("use_cache_branch", flag(cached)?));
         if self.aligns {
-            inputs.push(("num_logits_to_keep", Tensor::from_array(([1usize], vec![keep as i64]))?.into()));
+            inputs.push((
+                "num_logits_to_keep",
+                Tensor::from_array(([1usize], vec![keep as i64]))?.into(),
+            ));
         }
         let mut outputs = self.session.run::<0>(inputs, cancel)?;
         let mut fresh = Vec::with_capacity(self.slots.len());
         for (slot, old) in self.slots.iter().zip(cache.values.drain(..)) {
-            let made = if slot.is_cross && cached { None } else { outputs.remove(&slot.present) };
+            let made = if slot.is_cross && cached {
+                None
+            } else {
+                outputs.remove(&slot.present)
+            };
             fresh.push(made.map_or(old, Arc::new));
         }
         cache.values = fresh;
-        let values = outputs.remove("logits").ok_or_else(|| Error::Inference("the decoder gave no logits".into()))?;
+        let values = outputs
+            .remove("logits")
+            .ok_or_else(|| Error::Inference("the decoder gave no logits".into()))?;
         match dimensions(&values)[..] {
-            [rows, steps, vocabulary] if rows as usize == cache.rows && steps > 0 && vocabulary > 0 => {
-                Ok(Logits { values: Arc::new(values), first_row: 0, steps: steps as usize, vocabulary: vocabulary as usize })
+            [rows, steps, vocabulary]
+                if rows as usize == cache.rows && steps > 0 && vocabulary > 0 =>
+            {
+                Ok(Logits {
+                    values: Arc::new(values),
+                    first_row: 0,
+                    steps: steps as usize,
+                    vocabulary: vocabulary as usize,
+                })
             }
-            ref shape => Err(Error::Inference(format!("the decoder gave logits of shape {shape:?}"))),
+            ref shape => Err(Error::Inference(format!(
+                "the decoder gave logits of shape {shape:?}"
+            ))),
         }
     }
 
     /// The alignment heads' attention, `[rows, heads, tokens, frames]`, while `tokens` (`[rows, n]`) are read from the
     /// start; `None` if the graph does not give it.
-    pub fn alignments(&mut self, cache: &Cache, tokens: &[u32], cancel: &Cancel) -> Result<Option<DynValue>, Error> {
+    pub fn alignments(
+        &mut self,
+        cache: &Cache,
+        tokens: &[u32],
+        cancel: &Cancel,
+    ) -> Result<Option<DynValue>, Error> {
         if !self.aligns {
             return Ok(None);
         }
@@ -190,18 +270,32 @@ impl Decoder {
         let mut blank = blank.iter();
         let mut inputs: Vec<Input> = vec![("encoder_hidden_states", (&*cache.hidden).into())];
         for (slot, value) in self.slots.iter().zip(&cache.values) {
-            let value = if slot.is_cross { Some(&**value) } else { blank.next() };
+            let value = if slot.is_cross {
+                Some(&**value)
+            } else {
+                blank.next()
+            };
             inputs.extend(value.map(|v| (slot.past.as_str(), v.into())));
         }
         inputs.push(("input_ids", ids(tokens, cache.rows)?));
         inputs.push(("use_cache_branch", flag(true)?));
-        inputs.push(("num_logits_to_keep", Tensor::from_array(([1usize], vec![1i64]))?.into()));
+        inputs.push((
+            "num_logits_to_keep",
+            Tensor::from_array(([1usize], vec![1i64]))?.into(),
+        ));
         inputs.push(("output_alignments", flag(true)?));
-        Ok(self.session.run::<0>(inputs, cancel)?.remove("alignment_attentions"))
+        Ok(self
+            .session
+            .run::<0>(inputs, cancel)?
+            .remove("alignment_attentions"))
     }
 
     fn empty(&self, rows: usize) -> Result<DynValue, Error> {
-        Ok(Tensor::<f32>::new(&Allocator::default(), [rows, self.heads, 0, self.head_width])?.into_dyn())
+        Ok(Tensor::<f32>::new(
+            &Allocator::default(),
+            [rows, self.heads, 0, self.head_width],
+        )?
+        .into_dyn())
     }
 
     /// Chooses rows of a cache, in any order and as often as wanted. With `share`, the rows are beams of one recording
@@ -229,22 +323,44 @@ const PAST: &str = "past_key_values.";
 impl Slot {
     fn of(input: &str) -> Option<Slot> {
         let rest = input.strip_prefix(PAST)?;
-        Some(Slot { past: input.into(), present: format!("present.{rest}"), is_cross: rest.contains(".encoder.") })
+        Some(Slot {
+            past: input.into(),
+            present: format!("present.{rest}"),
+            is_cross: rest.contains(".encoder."),
+        })
     }
 }
 
 fn shape(outlet: &Outlet) -> Vec<i64> {
-    outlet.dtype().tensor_shape().map(|s| s.to_vec()).unwrap_or_default()
+    outlet
+        .dtype()
+        .tensor_shape()
+        .map(|s| s.to_vec())
+        .unwrap_or_default()
 }
 
 fn dimensions(value: &DynValue) -> Vec<i64> {
-    value.dtype().tensor_shape().map(|s| s.to_vec()).unwrap_or_default()
+    value
+        .dtype()
+        .tensor_shape()
+        .map(|s| s.to_vec())
+        .unwrap_or_default()
 }
 
 fn cache_inputs<'a>(slots: &'a [Slot], cache: &'a Cache) -> Vec<Input<'a>> {
     let mut inputs: Vec<Input> = vec![("encoder_hidden_states", (&*cache.hidden).into())];
-    inputs.extend(slots.iter().zip(&cache.values).map(|(slot, value)| (slot.past.as_str(), (&**value).into())));
-    inputs.extend(cache.mask.as_ref().map(|mask| ("encoder_attention_mask", (&**mask).into())));
+    inputs.extend(
+        slots
+            .iter()
+            .zip(&cache.values)
+            .map(|(slot, value)| (slot.past.as_str(), (&**value).into())),
+    );
+    inputs.extend(
+        cache
+            .mask
+            .as_ref()
+            .map(|mask| ("encoder_attention_mask", (&**mask).into())),
+    );
     inputs
 }
 
@@ -258,13 +374,18 @@ fn flag(value: bool) -> Result<SessionInputValue<'static>, Error> {
 }
 
 fn mask(frames: &[usize], stride: usize) -> Result<DynValue, Error> {
-    let mask: Vec<i64> = frames.iter().flat_map(|&n| (0..stride).map(move |i| i64::from(i < n))).collect();
+    let mask: Vec<i64> = frames
+        .iter()
+        .flat_map(|&n| (0..stride).map(move |i| i64::from(i < n)))
+        .collect();
     Ok(Tensor::from_array(([frames.len(), stride], mask))?.into_dyn())
 }
 
 /// Tensors of one row each, as one.
 pub fn stack(rows: &[DynValue]) -> Result<DynValue, Error> {
-    let Some(first) = rows.first() else { return Err(Error::Invalid("no audio to decode".into())) };
+    let Some(first) = rows.first() else {
+        return Err(Error::Invalid("no audio to decode".into()));
+    };
     let mut shape = dimensions(first);
     let mut data = Vec::new();
     for row in rows {
@@ -295,7 +416,9 @@ fn pick<T: Copy>(data: &[T], shape: &[i64], rows: &[usize]) -> Result<Vec<T>, Er
     let mut copy = Vec::with_capacity(length * rows.len());
     for &row in rows {
         let source = data.get(row * length..(row + 1) * length);
-        copy.extend_from_slice(source.ok_or_else(|| Error::Inference("a cache row is out of range".into()))?);
+        copy.extend_from_slice(
+            source.ok_or_else(|| Error::Inference("a cache row is out of range".into()))?,
+        );
     }
     Ok(copy)
 }

@@ -86,12 +86,24 @@ impl Transcript {
         let mut speakers: Vec<Speaker> = Vec::new();
         for (i, s) in spoken.iter().enumerate() {
             let at = speakers.partition_point(|other| other.speaker_id < s.speaker);
-            if speakers.get(at).is_none_or(|other| other.speaker_id != s.speaker) {
-                speakers.insert(at, Speaker { speaker_id: s.speaker, sentences: Vec::new() });
+            if speakers
+                .get(at)
+                .is_none_or(|other| other.speaker_id != s.speaker)
+            {
+                speakers.insert(
+                    at,
+                    Speaker {
+                        speaker_id: s.speaker,
+                        sentences: Vec::new(),
+                    },
+                );
             }
             speakers[at].sentences.push(entry(i + 1, s, words));
         }
-        Transcript { channel_id, speakers }
+        Transcript {
+            channel_id,
+            speakers,
+        }
     }
 }
 
@@ -119,15 +131,32 @@ mod tests {
     use super::*;
 
     fn spoken(speaker: usize, text: &str, start_ms: u64) -> Spoken {
-        let words = vec![Word { start_ms, end_ms: start_ms + 500, text: text.into(), confidence: 0.98765 }];
+        let words = vec![Word {
+            start_ms,
+            end_ms: start_ms + 500,
+            text: text.into(),
+            confidence: 0.98765,
+        }];
         let (end_ms, language) = (start_ms + 500, Language::ENGLISH);
-        let sentence = Sentence { start_ms, end_ms, text: text.into(), language, confidence: 0.5, approximate: false, words };
+        let sentence = Sentence {
+            start_ms,
+            end_ms,
+            text: text.into(),
+            language,
+            confidence: 0.5,
+            approximate: false,
+            words,
+        };
         Spoken { speaker, sentence }
     }
 
     #[test]
     fn the_document_has_the_promised_form() {
-        let said = [spoken(0, "Hello world.", 100), spoken(1, "Hi.", 700), spoken(0, "Bye.", 1500)];
+        let said = [
+            spoken(0, "Hello world.", 100),
+            spoken(1, "Hi.", 700),
+            spoken(0, "Bye.", 1500),
+        ];
         let document = Document {
             file_url: Some("/a.wav".into()),
             properties: Properties {
@@ -155,7 +184,13 @@ mod tests {
     fn words_are_listed_when_asked_for() {
         let with = serde_json::to_value(Transcript::new(2, &[spoken(0, "Hi.", 0)], true)).unwrap();
         let word = serde_json::json!({"start_time": 0, "end_time": 500, "text": "Hi.", "confidence": 0.988});
-        assert_eq!(with["speakers"][0]["sentences"][0]["words"], serde_json::json!([word]));
-        assert_eq!(serde_json::to_value(Transcript::new(2, &[], true)).unwrap()["speakers"], serde_json::json!([]));
+        assert_eq!(
+            with["speakers"][0]["sentences"][0]["words"],
+            serde_json::json!([word])
+        );
+        assert_eq!(
+            serde_json::to_value(Transcript::new(2, &[], true)).unwrap()["speakers"],
+            serde_json::json!([])
+        );
     }
 }

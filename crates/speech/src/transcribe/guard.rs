@@ -24,7 +24,9 @@ pub fn compression_ratio(text: &str) -> f32 {
         return 0.0;
     }
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-    let compressed = encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish());
+    let compressed = encoder
+        .write_all(text.as_bytes())
+        .and_then(|()| encoder.finish());
     compressed.map_or(0.0, |bytes| text.len() as f32 / bytes.len() as f32)
 }
 
@@ -33,7 +35,8 @@ pub fn is_looping(tokens: &[u32]) -> bool {
     (1..=MAX_PERIOD).any(|period| {
         let repeated = (MIN_REPEATED.max(4 * period)).min(tokens.len());
         let tail = &tokens[tokens.len() - repeated..];
-        repeated >= MIN_REPEATED.max(4 * period) && tail.iter().zip(&tail[period..]).all(|(a, b)| a == b)
+        repeated >= MIN_REPEATED.max(4 * period)
+            && tail.iter().zip(&tail[period..]).all(|(a, b)| a == b)
     })
 }
 
@@ -53,7 +56,8 @@ pub struct Evidence {
 impl Evidence {
     /// Whether the chunk should be decoded again at a higher temperature.
     pub fn wants_retry(&self) -> bool {
-        !self.is_silence() && (self.looped || self.compression > MAX_COMPRESSION || self.log_prob < MIN_LOG_PROB)
+        !self.is_silence()
+            && (self.looped || self.compression > MAX_COMPRESSION || self.log_prob < MIN_LOG_PROB)
     }
 
     /// Whether there was nothing said.
@@ -75,7 +79,8 @@ mod tests {
 
     #[test]
     fn repetition_compresses_and_speech_does_not() {
-        let speech = "There's iron, they say, in all our blood, and a grain or two perhaps is good.";
+        let speech =
+            "There's iron, they say, in all our blood, and a grain or two perhaps is good.";
         assert!(compression_ratio(speech) < 1.6);
         assert!(compression_ratio(&"Thank you. ".repeat(12)) > MAX_COMPRESSION);
         assert_eq!(compression_ratio(""), 0.0);
@@ -95,11 +100,25 @@ mod tests {
 
     #[test]
     fn a_confident_chunk_stays_and_a_silent_guess_goes() {
-        let sure = Evidence { log_prob: -0.3, compression: 1.5, no_speech: 0.9, looped: false };
+        let sure = Evidence {
+            log_prob: -0.3,
+            compression: 1.5,
+            no_speech: 0.9,
+            looped: false,
+        };
         assert!(!sure.wants_retry() && !sure.is_invented("Hello world.", 2.0));
-        let guess = Evidence { log_prob: -1.4, ..sure };
+        let guess = Evidence {
+            log_prob: -1.4,
+            ..sure
+        };
         assert!(!guess.wants_retry() && guess.is_invented("Thank you.", 2.0));
-        assert!(Evidence { no_speech: 0.1, ..guess }.wants_retry());
+        assert!(
+            Evidence {
+                no_speech: 0.1,
+                ..guess
+            }
+            .wants_retry()
+        );
         assert!(sure.is_invented(&"blah ".repeat(60), 1.0));
     }
 }

@@ -126,8 +126,13 @@ impl Language {
             .find(|(code, name)| *code == wanted || *name == wanted || *code == base)
             .map(|&(code, _)| Language(code))
             .ok_or_else(|| {
-                let (given, known) = (text.chars().take(40).collect::<String>(), codes().collect::<Vec<_>>().join(", "));
-                Error::Invalid(format!("unknown language \"{given}\"; known languages: {known}"))
+                let (given, known) = (
+                    text.chars().take(40).collect::<String>(),
+                    codes().collect::<Vec<_>>().join(", "),
+                );
+                Error::Invalid(format!(
+                    "unknown language \"{given}\"; known languages: {known}"
+                ))
             })
     }
 
@@ -138,7 +143,10 @@ impl Language {
 
     /// Whether words are written without spaces between them.
     pub fn is_unspaced(self) -> bool {
-        matches!(self.0, "zh" | "ja" | "th" | "lo" | "my" | "yue" | "bo" | "km")
+        matches!(
+            self.0,
+            "zh" | "ja" | "th" | "lo" | "my" | "yue" | "bo" | "km"
+        )
     }
 }
 
@@ -162,6 +170,9 @@ mod tests {
     #[test]
     fn an_unknown_language_lists_the_known_ones() {
         let message = Language::parse("klingon").unwrap_err().to_string();
-        assert!(message.contains("klingon") && message.contains("en, zh, de"), "{message}");
+        assert!(
+            message.contains("klingon") && message.contains("en, zh, de"),
+            "{message}"
+        );
     }
 }

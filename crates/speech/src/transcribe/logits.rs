@@ -22,20 +22,33 @@ pub fn suppress(logits: &mut [f32], tokens: &[u32]) {
 pub fn best(logits: &[f32]) -> Choice {
     let max = maximum(logits);
     let token = logits.iter().position(|&x| x == max).unwrap_or(0) as u32;
-    Choice { token, log_prob: -sum_exp(logits, max, 1.0).ln() }
+    Choice {
+        token,
+        log_prob: -sum_exp(logits, max, 1.0).ln(),
+    }
 }
 
 /// The `count` most likely tokens, best first.
 pub fn top(logits: &[f32], count: usize) -> Vec<Choice> {
     let log_sum = log_sum_exp(logits);
     let mut order: Vec<u32> = (0..logits.len() as u32).collect();
-    let by_logit = |a: &u32, b: &u32| logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b));
+    let by_logit = |a: &u32, b: &u32| {
+        logits[*b as usize]
+            .total_cmp(&logits[*a as usize])
+            .then(a.cmp(b))
+    };
     if count < order.len() {
         order.select_nth_unstable_by(count, by_logit);
         order.truncate(count);
     }
     order.sort_unstable_by(by_logit);
-    order.into_iter().map(|token| Choice { token, log_prob: logits[token as usize] - log_sum }).collect()
+    order
+        .into_iter()
+        .map(|token| Choice {
+            token,
+            log_prob: logits[token as usize] - log_sum,
+        })
+        .collect()
 }
 
 /// Draws a token at a temperature above 0; its log-probability is the one at temperature 1.
@@ -50,14 +63,23 @@ pub fn sample(logits: &[f32], temperature: f32, random: &mut Random) -> Choice {
             break;
         }
     }
-    let log_prob = logits.get(token).map_or(f32::NEG_INFINITY, |x| x - max - sum_exp(logits, max, 1.0).ln());
-    Choice { token: token as u32, log_prob }
+    let log_prob = logits.get(token).map_or(f32::NEG_INFINITY, |x| {
+        x - max - sum_exp(logits, max, 1.0).ln()
+    });
+    Choice {
+        token: token as u32,
+        log_prob,
+    }
 }
 
 /// The log of the sum of the logits' exponentials.
 pub fn log_sum_exp(logits: &[f32]) -> f32 {
     let max = maximum(logits);
-    if max.is_finite() { max + sum_exp(logits, max, 1.0).ln() } else { f32::NEG_INFINITY }
+    if max.is_finite() {
+        max + sum_exp(logits, max, 1.0).ln()
+    } else {
+        f32::NEG_INFINITY
+    }
 }
 
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma", "aarch64+neon"))]
@@ -69,7 +91,10 @@ fn maximum(logits: &[f32]) -> f32 {
             *lane = if x > *lane { x } else { *lane };
         }
     }
-    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a })
+    lanes
+        .iter()
+        .chain(rest)
+        .fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a })
 }
 
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma", "aarch64+neon"))]
@@ -151,7 +176,10 @@ mod tests {
         let mut random = Random::new(3);
         let mut counts = [0; 4];
         (0..8000).for_each(|_| counts[sample(&x, 1.0, &mut random).token as usize] += 1);
-        assert!(counts[2] == 0 && (900..1100).contains(&counts[0]) && (4800..5200).contains(&counts[3]), "{counts:?}");
+        assert!(
+            counts[2] == 0 && (900..1100).contains(&counts[0]) && (4800..5200).contains(&counts[3]),
+            "{counts:?}"
+        );
     }
 
     #[test]

@@ -56,7 +56,12 @@ pub trait Family: Send {
     ///
     /// # Errors
     /// [`Error::Cancelled`], [`Error::Inference`], [`Error::Invalid`] for options that the model does not have.
-    fn recognise(&mut self, chunks: &[Chunk], options: &Options, cancel: &Cancel) -> Result<Vec<Recognised>, Error>;
+    fn recognise(
+        &mut self,
+        chunks: &[Chunk],
+        options: &Options,
+        cancel: &Cancel,
+    ) -> Result<Vec<Recognised>, Error>;
 
     /// The probabilities of the languages that may be spoken in a chunk, most likely first.
     ///
@@ -79,17 +84,33 @@ impl Model {
     pub fn open(runtime: &Runtime, folder: &Path, options: &SessionOptions) -> Result<Self, Error> {
         let files = Files::find(folder)?;
         // int8 kernels are several times faster on weights in their own order.
-        let options = &SessionOptions { prepack: true, ..options.clone() };
+        let options = &SessionOptions {
+            prepack: true,
+            ..options.clone()
+        };
         let encoder = crate::Session::open(runtime, &files.encoder, options)?;
-        let names: Vec<String> = encoder.inputs().iter().map(|i| i.name().to_string()).collect();
+        let names: Vec<String> = encoder
+            .inputs()
+            .iter()
+            .map(|i| i.name().to_string())
+            .collect();
         if names.iter().any(|n| n == "input_features") {
-            return Ok(Model(Box::new(Whisper::open(runtime, encoder, &files, options)?)));
+            return Ok(Model(Box::new(Whisper::open(
+                runtime, encoder, &files, options,
+            )?)));
         }
         if names.iter().any(|n| n == "input_values") {
-            return Ok(Model(Box::new(Moonshine::open(runtime, encoder, &files, options)?)));
+            return Ok(Model(Box::new(Moonshine::open(
+                runtime, encoder, &files, options,
+            )?)));
         }
-        let reason = format!("its inputs {names:?} are neither Whisper's (input_features) nor Moonshine's (input_values)");
-        Err(Error::Model { path: files.encoder, reason })
+        let reason = format!(
+            "its inputs {names:?} are neither Whisper's (input_features) nor Moonshine's (input_values)"
+        );
+        Err(Error::Model {
+            path: files.encoder,
+            reason,
+        })
     }
 }
 
@@ -104,11 +125,16 @@ pub struct Files {
 impl Files {
     fn find(folder: &Path) -> Result<Self, Error> {
         let any = |stems: &[&str], ends: &[&str]| {
-            let names = stems.iter().flat_map(|s| ends.iter().map(move |e| format!("{s}{e}")));
+            let names = stems
+                .iter()
+                .flat_map(|s| ends.iter().map(move |e| format!("{s}{e}")));
             let mut paths = names.flat_map(|n| [folder.join(&n), folder.join("onnx").join(&n)]);
             paths.find(|p| p.is_file()).ok_or_else(|| Error::Model {
                 path: folder.into(),
-                reason: format!("the folder holds no {}{} (or a variant of it)", stems[0], ends[0]),
+                reason: format!(
+                    "the folder holds no {}{} (or a variant of it)",
+                    stems[0], ends[0]
+                ),
             })
         };
         let graphs = [".onnx", ".ort", "_int8.onnx", "_quantized.onnx"];
@@ -123,8 +149,14 @@ impl Files {
     /// A JSON file beside the graphs, `{}` if it is not there.
     pub fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, Error> {
         let path = self.folder.join(name);
-        let text = if path.is_file() { std::fs::read_to_string(&path) } else { Ok("{}".into()) };
-        let parsed = text.map_err(|e| e.to_string()).and_then(|t| serde_json::from_str(&t).map_err(|e| e.to_string()));
+        let text = if path.is_file() {
+            std::fs::read_to_string(&path)
+        } else {
+            Ok("{}".into())
+        };
+        let parsed = text
+            .map_err(|e| e.to_string())
+            .and_then(|t| serde_json::from_str(&t).map_err(|e| e.to_string()));
         parsed.map_err(|reason| Error::Model { path, reason })
     }
 }

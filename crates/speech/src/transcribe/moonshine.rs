@@ -33,10 +33,23 @@ pub struct Moonshine {
 
 impl Moonshine {
     /// Opens the decoder and the tokenizer beside an opened encoder.
-    pub fn open(runtime: &Runtime, encoder: Session, files: &Files, options: &SessionOptions) -> Result<Self, Error> {
-        let takes_mask = encoder.inputs().iter().any(|i| i.name() == "attention_mask");
+    pub fn open(
+        runtime: &Runtime,
+        encoder: Session,
+        files: &Files,
+        options: &SessionOptions,
+    ) -> Result<Self, Error> {
+        let takes_mask = encoder
+            .inputs()
+            .iter()
+            .any(|i| i.name() == "attention_mask");
         let decoder = Decoder::open(runtime, &files.decoder, options)?;
-        Ok(Moonshine { encoder, decoder, tokenizer: Tokenizer::open(&files.tokenizer)?, takes_mask })
+        Ok(Moonshine {
+            encoder,
+            decoder,
+            tokenizer: Tokenizer::open(&files.tokenizer)?,
+            takes_mask,
+        })
     }
 
     /// A chunk through the encoder.
@@ -47,16 +60,28 @@ impl Moonshine {
         let shape = [1, samples.len()];
         let mut inputs = ort::inputs!["input_values" => TensorRef::from_array_view((shape, samples.as_slice()))?];
         if self.takes_mask {
-            inputs.push(("attention_mask".into(), TensorRef::from_array_view((shape, mask.as_slice()))?.into()));
+            inputs.push((
+                "attention_mask".into(),
+                TensorRef::from_array_view((shape, mask.as_slice()))?.into(),
+            ));
         }
         let outputs = self.encoder.run::<0>(inputs, cancel)?;
         let hidden = outputs.into_iter().next().map(|(_, value)| value);
         hidden.ok_or_else(|| Error::Inference("the encoder gave nothing".into()))
     }
 
-    fn decode(&mut self, chunk: &Chunk, options: &Options, cancel: &Cancel) -> Result<Hypothesis, Error> {
+    fn decode(
+        &mut self,
+        chunk: &Chunk,
+        options: &Options,
+        cancel: &Cancel,
+    ) -> Result<Hypothesis, Error> {
         let hidden = self.encode(chunk, cancel)?;
-        let frames = hidden.dtype().tensor_shape().and_then(|s| s.get(1).copied()).unwrap_or(0) as usize;
+        let frames = hidden
+            .dtype()
+            .tensor_shape()
+            .and_then(|s| s.get(1).copied())
+            .unwrap_or(0) as usize;
         let rules = Rules {
             end: END,
             limit: u32::MAX,
@@ -66,7 +91,11 @@ impl Moonshine {
             max_tokens: (chunk.seconds() * TOKENS_PER_SECOND).ceil() as usize + 1,
         };
         let (cache, first) = self.decoder.start(hidden, &[frames], &[START], 1, cancel)?;
-        let mut search = Search { decoder: &mut self.decoder, rules: &rules, cancel };
+        let mut search = Search {
+            decoder: &mut self.decoder,
+            rules: &rules,
+            cancel,
+        };
         match options.temperature {
             Some(temperature) if temperature > 0.0 => search.sample(cache, first, temperature, 1),
             _ if options.beam_size > 1 => search.beam(cache, first, options.beam_size),
@@ -80,10 +109,17 @@ impl Family for Moonshine {
         MAX_CHUNK_MS
     }
 
-    fn recognise(&mut self, chunks: &[Chunk], options: &Options, cancel: &Cancel) -> Result<Vec<Recognised>, Error> {
+    fn recognise(
+        &mut self,
+        chunks: &[Chunk],
+        options: &Options,
+        cancel: &Cancel,
+    ) -> Result<Vec<Recognised>, Error> {
         let is_english = options.language.is_none_or(|l| l == Language::ENGLISH);
         if !is_english || options.task == Task::Translate {
-            return Err(Error::Invalid("the model knows the language \"en\" only, and does not translate".into()));
+            return Err(Error::Invalid(
+                "the model knows the language \"en\" only, and does not translate".into(),
+            ));
         }
         let mut all = Vec::with_capacity(chunks.len());
         for chunk in chunks {
@@ -95,14 +131,28 @@ impl Family for Moonshine {
                 no_speech: 0.0,
                 looped: found.looped,
             };
-            let blank = |(&id, &log_prob)| Token { id, log_prob, start: 0.0, end: 0.0 };
-            let mut tokens: Vec<Token> = found.tokens.iter().zip(&found.log_probs).map(blank).collect();
+            let blank = |(&id, &log_prob)| Token {
+                id,
+                log_prob,
+                start: 0.0,
+                end: 0.0,
+            };
+            let mut tokens: Vec<Token> = found
+                .tokens
+                .iter()
+                .zip(&found.log_probs)
+                .map(blank)
+                .collect();
             words::interpolate(&mut tokens, 0.0, chunk.seconds(), &self.tokenizer);
             if evidence.is_invented(&text, chunk.seconds()) {
                 tokens.clear();
             }
             let words = words::words(&tokens, &self.tokenizer, Language::ENGLISH);
-            all.push(Recognised { words, language: Language::ENGLISH, approximate: true });
+            all.push(Recognised {
+                words,
+                language: Language::ENGLISH,
+                approximate: true,
+            });
         }
         Ok(all)
     }

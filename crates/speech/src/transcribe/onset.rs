@@ -17,19 +17,26 @@ const MIN_SOUND: usize = 3;
 const REACH: usize = 20;
 /// Speech is at least so much louder than the rest, dB; below, levels tell nothing.
 const MIN_CONTRAST: f32 = 12.0;
+/// What is quieter than speech by this much is as good as silent, dB: digital silence is no measure of noise.
+const MAX_CONTRAST: f32 = 50.0;
 /// Sound begins this part of the way from the quiet to the loud level, dB.
 const RISE: f32 = 0.3;
 
 /// Which 10 ms of a chunk are sound; `None` where speech does not stand out from the noise.
 fn sound(samples: &[f32]) -> Option<Vec<bool>> {
-    let level = |s: &[f32]| 10.0 * (s.iter().map(|x| x * x).sum::<f32>() / s.len() as f32 + 1e-10).log10();
+    let level =
+        |s: &[f32]| 10.0 * (s.iter().map(|x| x * x).sum::<f32>() / s.len() as f32 + 1e-10).log10();
     let levels: Vec<f32> = samples.chunks(STEP).map(level).collect();
     let mut sorted = levels.clone();
     sorted.sort_by(f32::total_cmp);
-    let (quiet, loud) = (*sorted.get(sorted.len() / 10)?, *sorted.get(sorted.len() * 4 / 5)?);
+    let (quiet, loud) = (
+        *sorted.get(sorted.len() / 10)?,
+        *sorted.get(sorted.len() * 4 / 5)?,
+    );
     if loud - quiet < MIN_CONTRAST {
         return None;
     }
+    let quiet = quiet.max(loud - MAX_CONTRAST);
     let threshold = quiet + RISE * (loud - quiet);
     let mut sound: Vec<bool> = levels.iter().map(|l| *l > threshold).collect();
     flip_short_runs(&mut sound, true, MIN_SOUND);
@@ -48,11 +55,16 @@ fn flip_short_runs(flags: &mut [bool], value: bool, shorter_than: usize) {
 /// Moves words out of pauses, and back to the sound that they begin with.
 pub fn refine(words: &mut [ChunkWord], samples: &[f32]) {
     let Some(sound) = sound(samples) else { return };
-    let step = |seconds: f32| ((seconds * PER_SECOND).round() as usize).min(sound.len().saturating_sub(1));
+    let step =
+        |seconds: f32| ((seconds * PER_SECOND).round() as usize).min(sound.len().saturating_sub(1));
     let mut free_from = 0; // where the word before ends
     for word in words {
         let (start, end) = (step(word.start), step(word.end));
-        let onset = if sound[start] { back(&sound, start, free_from) } else { forward(&sound, start, end) };
+        let onset = if sound[start] {
+            back(&sound, start, free_from)
+        } else {
+            forward(&sound, start, end)
+        };
         let last = (onset..end).rev().find(|&i| sound[i]).unwrap_or(end);
         word.start = onset as f32 / PER_SECOND;
         word.end = ((last + 1).min(end.max(onset)) as f32 / PER_SECOND).max(word.start);
@@ -79,11 +91,19 @@ mod tests {
     /// Loud where `bursts` (10 ms steps) say, quiet elsewhere.
     fn samples(steps: usize, bursts: &[std::ops::Range<usize>]) -> Vec<f32> {
         let loud = |i: usize| bursts.iter().any(|b| b.contains(&(i / STEP)));
-        (0..steps * STEP).map(|i| (i as f32 * 0.3).sin() * if loud(i) { 0.3 } else { 0.001 }).collect()
+        (0..steps * STEP)
+            .map(|i| (i as f32 * 0.3).sin() * if loud(i) { 0.3 } else { 0.001 })
+            .collect()
     }
 
     fn word(start: f32, end: f32) -> ChunkWord {
-        ChunkWord { text: " w".into(), start, end, log_prob: 0.0, tokens: 1 }
+        ChunkWord {
+            text: " w".into(),
+            start,
+            end,
+            log_prob: 0.0,
+            tokens: 1,
+        }
     }
 
     fn times(words: &[ChunkWord]) -> Vec<(f32, f32)> {

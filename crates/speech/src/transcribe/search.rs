@@ -83,8 +83,14 @@ impl Search<'_> {
         let mut owners: Vec<usize> = (0..cache.rows).collect();
         let (mut logits, mut scratch) = (first, Vec::new());
         loop {
-            for (row, &owner) in owners.iter().enumerate().filter(|(_, o)| !all[**o].finished).collect::<Vec<_>>() {
-                self.rules.apply(logits.last(row)?, &all[owner].tokens, &mut scratch);
+            for (row, &owner) in owners
+                .iter()
+                .enumerate()
+                .filter(|(_, o)| !all[**o].finished)
+                .collect::<Vec<_>>()
+            {
+                self.rules
+                    .apply(logits.last(row)?, &all[owner].tokens, &mut scratch);
                 all[owner].take(logits::best(&scratch), self.rules);
             }
             let open = owners.iter().filter(|&&o| !all[o].finished).count();
@@ -93,11 +99,16 @@ impl Search<'_> {
             }
             // Finished rows cost time at every step, dropping them costs a copy of the others: drop half at a time.
             if open * 2 <= owners.len() {
-                let rows: Vec<usize> = (0..owners.len()).filter(|&r| !all[owners[r]].finished).collect();
+                let rows: Vec<usize> = (0..owners.len())
+                    .filter(|&r| !all[owners[r]].finished)
+                    .collect();
                 self.decoder.select(&mut cache, &rows, false)?;
                 owners = rows.into_iter().map(|r| owners[r]).collect();
             }
-            let next: Vec<u32> = owners.iter().map(|&o| all[o].tokens.last().copied().unwrap_or(self.rules.end)).collect();
+            let next: Vec<u32> = owners
+                .iter()
+                .map(|&o| all[o].tokens.last().copied().unwrap_or(self.rules.end))
+                .collect();
             logits = self.decoder.step(&mut cache, &next, 1, self.cancel)?;
         }
     }
@@ -110,19 +121,30 @@ impl Search<'_> {
         temperature: f32,
         count: usize,
     ) -> Result<Hypothesis, Error> {
-        self.decoder.select(&mut cache, &vec![0; count.max(1)], true)?;
+        self.decoder
+            .select(&mut cache, &vec![0; count.max(1)], true)?;
         let mut random = Random::new(SEED);
         let mut all = vec![Hypothesis::default(); cache.rows];
         let (mut logits, mut scratch) = (first, Vec::new());
         let mut is_first = true;
         while all.iter().any(|h| !h.finished) {
             for (row, hypothesis) in all.iter_mut().enumerate().filter(|(_, h)| !h.finished) {
-                let row = if is_first { logits.last(0)? } else { logits.last(row)? };
+                let row = if is_first {
+                    logits.last(0)?
+                } else {
+                    logits.last(row)?
+                };
                 self.rules.apply(row, &hypothesis.tokens, &mut scratch);
-                hypothesis.take(logits::sample(&scratch, temperature, &mut random), self.rules);
+                hypothesis.take(
+                    logits::sample(&scratch, temperature, &mut random),
+                    self.rules,
+                );
             }
             is_first = false;
-            let next: Vec<u32> = all.iter().map(|h| h.tokens.last().copied().unwrap_or(self.rules.end)).collect();
+            let next: Vec<u32> = all
+                .iter()
+                .map(|h| h.tokens.last().copied().unwrap_or(self.rules.end))
+                .collect();
             if all.iter().any(|h| !h.finished) {
                 logits = self.decoder.step(&mut cache, &next, 1, self.cancel)?;
             }
@@ -131,21 +153,38 @@ impl Search<'_> {
     }
 
     /// Beam search of a given width, for a cache of one row: the sequence with the best mean log-probability.
-    pub fn beam(&mut self, mut cache: Cache, first: Logits, width: usize) -> Result<Hypothesis, Error> {
+    pub fn beam(
+        &mut self,
+        mut cache: Cache,
+        first: Logits,
+        width: usize,
+    ) -> Result<Hypothesis, Error> {
         let mut beams = vec![Hypothesis::default()];
         let mut done: Vec<Hypothesis> = Vec::new();
         let (mut logits, mut scratch) = (first, Vec::new());
         loop {
             let mut candidates: Vec<(f32, usize, Choice)> = Vec::new();
             for (row, beam) in beams.iter().enumerate() {
-                self.rules.apply(logits.last(row)?, &beam.tokens, &mut scratch);
+                self.rules
+                    .apply(logits.last(row)?, &beam.tokens, &mut scratch);
                 let score: f32 = beam.log_probs.iter().sum();
                 let top = logits::top(&scratch, 2 * width);
-                candidates.extend(top.into_iter().map(|choice| (score + choice.log_prob, row, choice)));
+                candidates.extend(
+                    top.into_iter()
+                        .map(|choice| (score + choice.log_prob, row, choice)),
+                );
             }
-            candidates.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.token.cmp(&b.2.token)));
+            candidates.sort_by(|a, b| {
+                b.0.total_cmp(&a.0)
+                    .then(a.1.cmp(&b.1))
+                    .then(a.2.token.cmp(&b.2.token))
+            });
             let (mut next, mut rows) = (Vec::new(), Vec::new());
-            for (_, row, choice) in candidates.into_iter().take(2 * width).filter(|c| c.0.is_finite()) {
+            for (_, row, choice) in candidates
+                .into_iter()
+                .take(2 * width)
+                .filter(|c| c.0.is_finite())
+            {
                 let mut hypothesis = beams[row].clone();
                 hypothesis.take(choice, self.rules);
                 if hypothesis.finished {
@@ -162,7 +201,10 @@ impl Search<'_> {
                 self.decoder.select(&mut cache, &rows, true)?;
             }
             beams = next;
-            let last: Vec<u32> = beams.iter().filter_map(|b| b.tokens.last().copied()).collect();
+            let last: Vec<u32> = beams
+                .iter()
+                .filter_map(|b| b.tokens.last().copied())
+                .collect();
             logits = self.decoder.step(&mut cache, &last, 1, self.cancel)?;
         }
     }
@@ -175,7 +217,9 @@ fn best_of(all: Vec<Hypothesis>) -> Hypothesis {
         let (a, b) = (rank(a), rank(b));
         a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
     };
-    all.into_iter().reduce(|a, b| if better(&b, &a).is_gt() { b } else { a }).unwrap_or_default()
+    all.into_iter()
+        .reduce(|a, b| if better(&b, &a).is_gt() { b } else { a })
+        .unwrap_or_default()
 }
 
 impl Rules {
@@ -203,7 +247,10 @@ impl Rules {
         };
         forbid(out, limit, first);
         let last_is_time = tokens.last().is_some_and(is_time);
-        let before_is_time = tokens.len() < 2 || tokens.get(tokens.len().wrapping_sub(2)).is_some_and(is_time);
+        let before_is_time = tokens.len() < 2
+            || tokens
+                .get(tokens.len().wrapping_sub(2))
+                .is_some_and(is_time);
         if tokens.is_empty() {
             forbid(out, 0, first);
             forbid(out, times.max_initial as usize + 1, usize::MAX);
@@ -215,7 +262,11 @@ impl Rules {
             forbid(out, 0, self.end as usize);
         }
         if let Some(&last) = tokens.iter().rev().find(|t| is_time(t)) {
-            let earliest = if last_is_time && !before_is_time { last } else { last + 1 };
+            let earliest = if last_is_time && !before_is_time {
+                last
+            } else {
+                last + 1
+            };
             forbid(out, first, earliest as usize);
         }
         let split = first.min(out.len());
@@ -231,19 +282,35 @@ mod tests {
     use super::*;
 
     fn rules() -> Rules {
-        let timestamps = Some(Timestamps { first: 12, last: 19, max_initial: 14 });
-        Rules { end: 8, limit: 9, suppress: vec![3], suppress_first: vec![4], timestamps, max_tokens: 50 }
+        let timestamps = Some(Timestamps {
+            first: 12,
+            last: 19,
+            max_initial: 14,
+        });
+        Rules {
+            end: 8,
+            limit: 9,
+            suppress: vec![3],
+            suppress_first: vec![4],
+            timestamps,
+            max_tokens: 50,
+        }
     }
 
     fn allowed(rules: &Rules, tokens: &[u32], logits: &[f32]) -> Vec<u32> {
         let mut out = Vec::new();
         rules.apply(logits, tokens, &mut out);
-        (0..out.len() as u32).filter(|&t| out[t as usize].is_finite()).collect()
+        (0..out.len() as u32)
+            .filter(|&t| out[t as usize].is_finite())
+            .collect()
     }
 
     #[test]
     fn without_times_only_text_and_the_end_are_allowed() {
-        let rules = Rules { timestamps: None, ..rules() };
+        let rules = Rules {
+            timestamps: None,
+            ..rules()
+        };
         assert_eq!(allowed(&rules, &[], &[0.0; 25]), [0, 1, 2, 5, 6, 7, 8]);
         assert_eq!(allowed(&rules, &[1], &[0.0; 25]), [0, 1, 2, 4, 5, 6, 7, 8]);
     }
@@ -255,20 +322,38 @@ mod tests {
         let rules = rules();
         assert_eq!(allowed(&rules, &[], &text), [12, 13, 14]);
         assert_eq!(allowed(&rules, &[13], &text), [0, 1, 2, 4, 5, 6, 7, 8]); // after the first time: text
-        assert_eq!(allowed(&rules, &[13, 1], &text), [0, 1, 2, 4, 5, 6, 7, 8, 14, 15, 16, 17, 18, 19]);
+        assert_eq!(
+            allowed(&rules, &[13, 1], &text),
+            [0, 1, 2, 4, 5, 6, 7, 8, 14, 15, 16, 17, 18, 19]
+        );
         assert_eq!(allowed(&rules, &[13, 1, 16], &text), [8, 16, 17, 18, 19]); // its pair, or the end
-        assert_eq!(allowed(&rules, &[13, 1, 16, 16], &text), [0, 1, 2, 4, 5, 6, 7, 8]);
+        assert_eq!(
+            allowed(&rules, &[13, 1, 16, 16], &text),
+            [0, 1, 2, 4, 5, 6, 7, 8]
+        );
     }
 
     #[test]
     fn likely_times_silence_the_text() {
-        assert_eq!(allowed(&rules(), &[13, 1], &[0.0; 25]), [14, 15, 16, 17, 18, 19]);
+        assert_eq!(
+            allowed(&rules(), &[13, 1], &[0.0; 25]),
+            [14, 15, 16, 17, 18, 19]
+        );
     }
 
     #[test]
     fn the_best_hypothesis_is_likely_and_does_not_loop() {
-        let hypothesis = |p: f32, looped| Hypothesis { tokens: vec![1], log_probs: vec![p], looped, ..Default::default() };
-        let best = best_of(vec![hypothesis(-2.0, false), hypothesis(-1.0, false), hypothesis(-0.1, true)]);
+        let hypothesis = |p: f32, looped| Hypothesis {
+            tokens: vec![1],
+            log_probs: vec![p],
+            looped,
+            ..Default::default()
+        };
+        let best = best_of(vec![
+            hypothesis(-2.0, false),
+            hypothesis(-1.0, false),
+            hypothesis(-0.1, true),
+        ]);
         assert_eq!(best.log_probs, [-1.0]);
     }
 }

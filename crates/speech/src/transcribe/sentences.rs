@@ -14,7 +14,8 @@ const MAX_MS: u64 = 30_000;
 const MAX_WORDS: usize = 100;
 /// Abbreviations with a full stop that ends no sentence.
 const ABBREVIATIONS: [&str; 16] = [
-    "mr", "mrs", "ms", "dr", "prof", "st", "sr", "jr", "vs", "etc", "no", "gen", "col", "sgt", "capt", "rev",
+    "mr", "mrs", "ms", "dr", "prof", "st", "sr", "jr", "vs", "etc", "no", "gen", "col", "sgt",
+    "capt", "rev",
 ];
 
 /// A word of the recording, with the space before it where the language has one.
@@ -45,14 +46,21 @@ pub struct SentenceCutter {
 impl SentenceCutter {
     /// `keep_words`: sentences carry their words.
     pub fn new(keep_words: bool) -> Self {
-        SentenceCutter { open: Vec::new(), keep_words }
+        SentenceCutter {
+            open: Vec::new(),
+            keep_words,
+        }
     }
 
     /// Adds the words of a chunk and returns the sentences that are complete.
     pub fn push(&mut self, words: Vec<TimedWord>, language: Language) -> Vec<Sentence> {
         let mut done = Vec::new();
         for word in words {
-            if self.open.last().is_some_and(|last| self.ends_before(last, &word)) {
+            if self
+                .open
+                .last()
+                .is_some_and(|last| self.ends_before(last, &word))
+            {
                 done.extend(self.finish(language));
             }
             self.open.push(word);
@@ -65,7 +73,9 @@ impl SentenceCutter {
         let words = std::mem::take(&mut self.open);
         let (first, last) = (words.first()?, words.last()?);
         let text: String = words.iter().map(|w| w.text.as_str()).collect();
-        let (log_prob, tokens) = words.iter().fold((0.0, 0), |(p, n), w| (p + w.log_prob, n + w.tokens));
+        let (log_prob, tokens) = words
+            .iter()
+            .fold((0.0, 0), |(p, n), w| (p + w.log_prob, n + w.tokens));
         Some(Sentence {
             start_ms: first.start_ms,
             end_ms: last.end_ms,
@@ -73,7 +83,11 @@ impl SentenceCutter {
             language,
             confidence: confidence(log_prob, tokens),
             approximate: words.iter().any(|w| w.approximate),
-            words: if self.keep_words { words.iter().map(word).collect() } else { Vec::new() },
+            words: if self.keep_words {
+                words.iter().map(word).collect()
+            } else {
+                Vec::new()
+            },
         })
     }
 
@@ -92,7 +106,12 @@ impl SentenceCutter {
 }
 
 fn word(w: &TimedWord) -> Word {
-    Word { start_ms: w.start_ms, end_ms: w.end_ms, text: w.text.trim().to_string(), confidence: w.confidence() }
+    Word {
+        start_ms: w.start_ms,
+        end_ms: w.end_ms,
+        text: w.text.trim().to_string(),
+        confidence: w.confidence(),
+    }
 }
 
 /// The geometric mean of token probabilities.
@@ -103,14 +122,24 @@ fn confidence(log_prob: f32, tokens: usize) -> f32 {
 /// Whether `word` ends a sentence that `next` does not continue.
 fn is_final(word: &str, next: &str) -> bool {
     let word = word.trim().trim_end_matches(|c| CLOSING.contains(c));
-    let Some(mark) = word.chars().next_back().filter(|c| FINAL.contains(*c)) else { return false };
+    let Some(mark) = word.chars().next_back().filter(|c| FINAL.contains(*c)) else {
+        return false;
+    };
     if mark != '.' && mark != '…' {
         return true;
     }
-    let stem = word.trim_end_matches(['.', '…']).trim_start_matches(|c: char| !c.is_alphanumeric());
-    let is_initial = stem.chars().count() == 1 && stem.chars().all(char::is_uppercase) && stem != "I";
-    let is_abbreviation = is_initial || stem.contains('.') || ABBREVIATIONS.contains(&stem.to_lowercase().as_str());
-    let continues = next.trim_start().chars().next().is_some_and(char::is_lowercase);
+    let stem = word
+        .trim_end_matches(['.', '…'])
+        .trim_start_matches(|c: char| !c.is_alphanumeric());
+    let is_initial =
+        stem.chars().count() == 1 && stem.chars().all(char::is_uppercase) && stem != "I";
+    let is_abbreviation =
+        is_initial || stem.contains('.') || ABBREVIATIONS.contains(&stem.to_lowercase().as_str());
+    let continues = next
+        .trim_start()
+        .chars()
+        .next()
+        .is_some_and(char::is_lowercase);
     !continues && !is_abbreviation
 }
 
@@ -129,7 +158,14 @@ mod tests {
             }
             let (start_ms, text) = (clock, format!(" {word}"));
             clock += 300;
-            words.push(TimedWord { text, start_ms, end_ms: clock, log_prob: -0.1, tokens: 1, approximate: false });
+            words.push(TimedWord {
+                text,
+                start_ms,
+                end_ms: clock,
+                log_prob: -0.1,
+                tokens: 1,
+                approximate: false,
+            });
         }
         words
     }
@@ -143,21 +179,28 @@ mod tests {
 
     #[test]
     fn sentences_end_at_final_punctuation() {
-        assert_eq!(cut("Who is it? It is me! \"Come in.\" Thank you."), [
-            "Who is it?", "It is me!", "\"Come in.\"", "Thank you."
-        ]);
+        assert_eq!(
+            cut("Who is it? It is me! \"Come in.\" Thank you."),
+            ["Who is it?", "It is me!", "\"Come in.\"", "Thank you."]
+        );
         assert_eq!(cut("你好。 再见。"), ["你好。", "再见。"]);
     }
 
     #[test]
     fn abbreviations_initials_and_numbers_do_not_end_them() {
-        assert_eq!(cut("Mr. Hale met J. Thornton at 3.5 miles vs. the U.S. Army.").len(), 1);
+        assert_eq!(
+            cut("Mr. Hale met J. Thornton at 3.5 miles vs. the U.S. Army.").len(),
+            1
+        );
         assert_eq!(cut("And so... he left.").len(), 1);
     }
 
     #[test]
     fn a_long_pause_ends_a_sentence_and_so_does_length() {
-        assert_eq!(cut("no stop here _ none there"), ["no stop here", "none there"]);
+        assert_eq!(
+            cut("no stop here _ none there"),
+            ["no stop here", "none there"]
+        );
         assert!(cut(&"word ".repeat(500)).len() >= 5);
     }
 

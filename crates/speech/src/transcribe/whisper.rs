@@ -9,8 +9,8 @@ use super::decoder::{Cache, Decoder, Logits, stack};
 use super::guard::{self, Evidence};
 use super::languages::{LANGUAGES, Language};
 use super::logits;
-use super::onset;
 use super::model::{Family, Files, Options, Recognised, Task};
+use super::onset;
 use super::pack::Chunk;
 use super::search::{Hypothesis, Rules, Search, Timestamps};
 use super::words::{self, Token};
@@ -91,29 +91,57 @@ struct Attempt {
 
 impl Attempt {
     fn is_better_than(&self, other: &Attempt) -> bool {
-        let repeats = |a: &Attempt| a.evidence.looped || a.evidence.compression > guard::MAX_COMPRESSION;
+        let repeats =
+            |a: &Attempt| a.evidence.looped || a.evidence.compression > guard::MAX_COMPRESSION;
         (!repeats(self), self.evidence.log_prob) > (!repeats(other), other.evidence.log_prob)
     }
 }
 
 impl Whisper {
     /// Opens the decoder and the tokenizer beside an opened encoder.
-    pub fn open(runtime: &Runtime, encoder: Session, files: &Files, options: &SessionOptions) -> Result<Self, Error> {
-        let (config, generation): (Config, Config) = (files.json("config.json")?, files.json("generation_config.json")?);
-        let shape = encoder.inputs().iter().find(|i| i.name() == "input_features");
-        let shape = shape.and_then(|i| i.dtype().tensor_shape()).map(|s| s.to_vec()).unwrap_or_default();
+    pub fn open(
+        runtime: &Runtime,
+        encoder: Session,
+        files: &Files,
+        options: &SessionOptions,
+    ) -> Result<Self, Error> {
+        let (config, generation): (Config, Config) = (
+            files.json("config.json")?,
+            files.json("generation_config.json")?,
+        );
+        let shape = encoder
+            .inputs()
+            .iter()
+            .find(|i| i.name() == "input_features");
+        let shape = shape
+            .and_then(|i| i.dtype().tensor_shape())
+            .map(|s| s.to_vec())
+            .unwrap_or_default();
         let mels = match (config.num_mel_bins, &shape[..]) {
             (_, [_, mels @ 1..=1024, _]) => *mels as usize,
             (Some(mels @ 1..=1024), _) => mels,
-            _ => return Err(Error::Model { path: files.folder.clone(), reason: "config.json lacks num_mel_bins".into() }),
+            _ => {
+                return Err(Error::Model {
+                    path: files.folder.clone(),
+                    reason: "config.json lacks num_mel_bins".into(),
+                });
+            }
         };
         let tokenizer = Tokenizer::open(&files.tokenizer)?;
-        let suppress = generation.suppress_tokens.or(config.suppress_tokens).unwrap_or_default();
-        let suppress_first = generation.begin_suppress_tokens.or(config.begin_suppress_tokens).unwrap_or_default();
+        let suppress = generation
+            .suppress_tokens
+            .or(config.suppress_tokens)
+            .unwrap_or_default();
+        let suppress_first = generation
+            .begin_suppress_tokens
+            .or(config.begin_suppress_tokens)
+            .unwrap_or_default();
         Ok(Whisper {
             decoder: Decoder::open(runtime, &files.decoder, options)?,
-            tokens: SpecialTokens::read(&tokenizer)
-                .ok_or_else(|| Error::Model { path: files.tokenizer.clone(), reason: "it is not Whisper's".into() })?,
+            tokens: SpecialTokens::read(&tokenizer).ok_or_else(|| Error::Model {
+                path: files.tokenizer.clone(),
+                reason: "it is not Whisper's".into(),
+            })?,
             mel: LogMel::new(mels),
             mels,
             any_length: shape.get(2).is_none_or(|&t| t < 0),
@@ -128,7 +156,11 @@ impl Whisper {
     /// Chunks through the encoder, all filled up to the same length: hidden states of one row each.
     fn encode(&mut self, chunks: &[Chunk], cancel: &Cancel) -> Result<Vec<DynValue>, Error> {
         let longest = chunks.iter().map(|c| c.samples.len()).max().unwrap_or(0);
-        let length = if self.any_length { (longest + TAIL).next_multiple_of(LENGTH_STEP).min(WINDOW) } else { WINDOW };
+        let length = if self.any_length {
+            (longest + TAIL).next_multiple_of(LENGTH_STEP).min(WINDOW)
+        } else {
+            WINDOW
+        };
         let mut encoded = Vec::with_capacity(chunks.len());
         for chunk in chunks {
             cancel.check()?;
@@ -137,9 +169,12 @@ impl Whisper {
             let features = self.mel.compute(&samples);
             let shape = [1, self.mels, LogMel::frames(length)];
             let input = TensorRef::from_array_view((shape, features.as_slice()))?;
-            let outputs = self.encoder.run(ort::inputs!["input_features" => input], cancel)?;
+            let outputs = self
+                .encoder
+                .run(ort::inputs!["input_features" => input], cancel)?;
             let hidden = outputs.into_iter().next().map(|(_, value)| value);
-            encoded.push(hidden.ok_or_else(|| Error::Inference("the encoder gave nothing".into()))?);
+            encoded
+                .push(hidden.ok_or_else(|| Error::Inference("the encoder gave nothing".into()))?);
         }
         Ok(encoded)
     }
@@ -147,7 +182,11 @@ impl Whisper {
     /// The tokens before the start: prompt and hotwords, at most half of the context.
     fn preamble(&self, options: &Options) -> Result<Vec<u32>, Error> {
         let mut text = Vec::new();
-        for part in [&options.hotwords, &options.prompt].into_iter().flatten().map(|t| t.trim()) {
+        for part in [&options.hotwords, &options.prompt]
+            .into_iter()
+            .flatten()
+            .map(|t| t.trim())
+        {
             if !part.is_empty() {
                 text.extend(self.tokenizer.encode(&format!(" {part}"))?);
             }
@@ -165,7 +204,12 @@ impl Whisper {
     fn header(&self, language: Language, options: &Options) -> Result<Vec<u32>, Error> {
         let mut header = Vec::new();
         if !self.tokens.languages.is_empty() {
-            let token = self.tokens.languages.iter().find(|(l, _)| *l == language).map(|(_, t)| *t);
+            let token = self
+                .tokens
+                .languages
+                .iter()
+                .find(|(l, _)| *l == language)
+                .map(|(_, t)| *t);
             header.push(token.ok_or_else(|| self.unknown_language(language))?);
             header.extend(match options.task {
                 Task::Transcribe => self.tokens.transcribe,
@@ -181,15 +225,31 @@ impl Whisper {
     }
 
     fn unknown_language(&self, language: Language) -> Error {
-        let known: Vec<&str> = self.tokens.languages.iter().map(|(l, _)| l.code()).collect();
-        let known = if known.is_empty() { "en, without translation".to_string() } else { known.join(", ") };
-        Error::Invalid(format!("the model does not know the language \"{}\"; it knows: {known}", language.code()))
+        let known: Vec<&str> = self
+            .tokens
+            .languages
+            .iter()
+            .map(|(l, _)| l.code())
+            .collect();
+        let known = if known.is_empty() {
+            "en, without translation".to_string()
+        } else {
+            known.join(", ")
+        };
+        Error::Invalid(format!(
+            "the model does not know the language \"{}\"; it knows: {known}",
+            language.code()
+        ))
     }
 
     /// What may follow a prompt; `frames`: the longest chunk's.
     fn rules(&self, prompt: usize, frames: usize) -> Rules {
         let first = self.tokens.no_timestamps + 1;
-        let times = Timestamps { first, last: first + frames.min(MAX_FRAMES) as u32, max_initial: first + 50 };
+        let times = Timestamps {
+            first,
+            last: first + frames.min(MAX_FRAMES) as u32,
+            max_initial: first + 50,
+        };
         Rules {
             end: self.tokens.end,
             limit: self.tokens.end + 1,
@@ -206,13 +266,22 @@ impl Whisper {
     }
 
     /// Reads the prompt for a batch. Where the language is not given it is chosen here, for all chunks.
-    fn prompt(&mut self, chunks: &[Chunk], options: &Options, cancel: &Cancel) -> Result<Prompted, Error> {
+    fn prompt(
+        &mut self,
+        chunks: &[Chunk],
+        options: &Options,
+        cancel: &Cancel,
+    ) -> Result<Prompted, Error> {
         let hidden = stack(&self.encode(chunks, cancel)?)?;
         let frames: Vec<usize> = chunks.iter().map(frames).collect();
         let mut tokens = self.preamble(options)?;
         let before = tokens.len();
         tokens.push(self.tokens.start);
-        let given = if self.tokens.languages.is_empty() { Some(Language::ENGLISH) } else { options.language };
+        let given = if self.tokens.languages.is_empty() {
+            Some(Language::ENGLISH)
+        } else {
+            options.language
+        };
         if let Some(language) = given {
             tokens.extend(self.header(language, options)?);
         }
@@ -226,15 +295,28 @@ impl Whisper {
         let language = match given {
             Some(language) => language,
             None => {
-                let language = self.spoken(&logits, cache.rows)?.first().map_or(Language::ENGLISH, |(l, _)| *l);
+                let language = self
+                    .spoken(&logits, cache.rows)?
+                    .first()
+                    .map_or(Language::ENGLISH, |(l, _)| *l);
                 let header = self.header(language, options)?;
-                logits = self.decoder.extend(&mut cache, &header, cancel)?.unwrap_or(logits);
+                logits = self
+                    .decoder
+                    .extend(&mut cache, &header, cancel)?
+                    .unwrap_or(logits);
                 tokens.extend(header);
                 language
             }
         };
         let rules = self.rules(tokens.len(), frames.iter().copied().max().unwrap_or(0));
-        Ok(Prompted { cache, first: logits, language, no_speech, header: tokens.split_off(before), rules })
+        Ok(Prompted {
+            cache,
+            first: logits,
+            language,
+            no_speech,
+            header: tokens.split_off(before),
+            rules,
+        })
     }
 
     fn no_speech(&self, logits: &[f32]) -> f32 {
@@ -247,26 +329,58 @@ impl Whisper {
         let mut sums = vec![0f32; self.tokens.languages.len()];
         for row in 0..rows {
             let logits = logits.last(row)?;
-            let of = |token: u32| logits.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY);
-            let own: Vec<f32> = self.tokens.languages.iter().map(|&(_, token)| of(token)).collect();
+            let of = |token: u32| {
+                logits
+                    .get(token as usize)
+                    .copied()
+                    .unwrap_or(f32::NEG_INFINITY)
+            };
+            let own: Vec<f32> = self
+                .tokens
+                .languages
+                .iter()
+                .map(|&(_, token)| of(token))
+                .collect();
             let total = logits::log_sum_exp(&own);
-            sums.iter_mut().zip(&own).for_each(|(sum, x)| *sum += (x - total).exp() / rows as f32);
+            sums.iter_mut()
+                .zip(&own)
+                .for_each(|(sum, x)| *sum += (x - total).exp() / rows as f32);
         }
-        let mut ranked: Vec<_> = self.tokens.languages.iter().map(|(l, _)| *l).zip(sums).collect();
+        let mut ranked: Vec<_> = self
+            .tokens
+            .languages
+            .iter()
+            .map(|(l, _)| *l)
+            .zip(sums)
+            .collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
         Ok(ranked)
     }
 
     /// The texts of a batch by the search that the options ask for.
-    fn search(&mut self, prompted: &Prompted, options: &Options, cancel: &Cancel) -> Result<Vec<Attempt>, Error> {
+    fn search(
+        &mut self,
+        prompted: &Prompted,
+        options: &Options,
+        cancel: &Cancel,
+    ) -> Result<Vec<Attempt>, Error> {
         let temperature = options.temperature.unwrap_or(0.0);
         if temperature <= 0.0 && options.beam_size <= 1 {
-            let mut search = Search { decoder: &mut self.decoder, rules: &prompted.rules, cancel };
+            let mut search = Search {
+                decoder: &mut self.decoder,
+                rules: &prompted.rules,
+                cancel,
+            };
             let found = search.greedy(prompted.cache.clone(), prompted.first.clone())?;
-            return Ok(found.into_iter().enumerate().map(|(row, h)| self.judge(h, prompted.no_speech[row])).collect());
+            return Ok(found
+                .into_iter()
+                .enumerate()
+                .map(|(row, h)| self.judge(h, prompted.no_speech[row]))
+                .collect());
         }
         let rows = 0..prompted.cache.rows;
-        rows.map(|row| self.search_one(prompted, row, temperature, options.beam_size, cancel)).collect()
+        rows.map(|row| self.search_one(prompted, row, temperature, options.beam_size, cancel))
+            .collect()
     }
 
     /// The text of one chunk: sampled above temperature 0, else by beam search.
@@ -283,7 +397,11 @@ impl Whisper {
             self.decoder.select(&mut cache, &[row], false)?;
         }
         let first = prompted.first.from_row(row);
-        let mut search = Search { decoder: &mut self.decoder, rules: &prompted.rules, cancel };
+        let mut search = Search {
+            decoder: &mut self.decoder,
+            rules: &prompted.rules,
+            cancel,
+        };
         let found = match temperature > 0.0 {
             true => search.sample(cache, first, temperature, DRAWS)?,
             false => search.beam(cache, first, beams.max(1))?,
@@ -292,7 +410,13 @@ impl Whisper {
     }
 
     /// Finds the text of a chunk that failed again, at rising temperatures, until it is credible.
-    fn retry(&mut self, prompted: &Prompted, row: usize, failed: Attempt, cancel: &Cancel) -> Result<Attempt, Error> {
+    fn retry(
+        &mut self,
+        prompted: &Prompted,
+        row: usize,
+        failed: Attempt,
+        cancel: &Cancel,
+    ) -> Result<Attempt, Error> {
         let mut best = failed;
         for temperature in TEMPERATURES {
             let attempt = self.search_one(prompted, row, temperature, 1, cancel)?;
@@ -308,7 +432,12 @@ impl Whisper {
     }
 
     fn judge(&self, hypothesis: Hypothesis, no_speech: f32) -> Attempt {
-        let text: Vec<u32> = hypothesis.tokens.iter().copied().filter(|&t| t < self.tokens.end).collect();
+        let text: Vec<u32> = hypothesis
+            .tokens
+            .iter()
+            .copied()
+            .filter(|&t| t < self.tokens.end)
+            .collect();
         let text = self.tokenizer.decode(&text);
         let evidence = Evidence {
             log_prob: hypothesis.mean_log_prob(),
@@ -316,7 +445,11 @@ impl Whisper {
             no_speech,
             looped: hypothesis.looped,
         };
-        Attempt { hypothesis, evidence, text }
+        Attempt {
+            hypothesis,
+            evidence,
+            text,
+        }
     }
 
     /// Times of the tokens of a batch, by the attention of the alignment heads while the texts are read once more.
@@ -328,14 +461,23 @@ impl Whisper {
         cancel: &Cancel,
     ) -> Result<Vec<Vec<Token>>, Error> {
         let header = prompted.header.len();
-        let steps = header + attempts.iter().map(|a| a.hypothesis.tokens.len()).max().unwrap_or(0);
+        let steps = header
+            + attempts
+                .iter()
+                .map(|a| a.hypothesis.tokens.len())
+                .max()
+                .unwrap_or(0);
         let mut tokens = Vec::with_capacity(steps * attempts.len());
         for (row, attempt) in attempts.iter().enumerate() {
             tokens.extend(prompted.header.iter().chain(&attempt.hypothesis.tokens));
             tokens.resize((row + 1) * steps, self.tokens.end);
         }
         let Some(block) = self.decoder.alignments(&prompted.cache, &tokens, cancel)? else {
-            return Ok(attempts.iter().zip(chunks).map(|(a, c)| self.written_times(a, c)).collect());
+            return Ok(attempts
+                .iter()
+                .zip(chunks)
+                .map(|(a, c)| self.written_times(a, c))
+                .collect());
         };
         let (shape, data) = block.try_extract_tensor::<f32>()?;
         let stride = shape.last().map_or(0, |&n| n as usize);
@@ -354,14 +496,24 @@ impl Whisper {
     fn written_times(&self, attempt: &Attempt, chunk: &Chunk) -> Vec<Token> {
         let first = self.tokens.no_timestamps + 1;
         let (mut timed, mut open, mut begin) = (Vec::new(), Vec::new(), 0.0);
-        for (&id, &log_prob) in attempt.hypothesis.tokens.iter().zip(&attempt.hypothesis.log_probs) {
+        for (&id, &log_prob) in attempt
+            .hypothesis
+            .tokens
+            .iter()
+            .zip(&attempt.hypothesis.log_probs)
+        {
             if id >= first {
                 let time = ((id - first) as f32 * FRAME_S).min(chunk.seconds());
                 words::interpolate(&mut open, begin, time, &self.tokenizer);
                 timed.append(&mut open);
                 begin = time;
             } else if id < self.tokens.end {
-                open.push(Token { id, log_prob, start: 0.0, end: 0.0 });
+                open.push(Token {
+                    id,
+                    log_prob,
+                    start: 0.0,
+                    end: 0.0,
+                });
             }
         }
         words::interpolate(&mut open, begin, chunk.seconds(), &self.tokenizer);
@@ -377,9 +529,25 @@ fn frames(chunk: &Chunk) -> usize {
 
 /// Tokens with the frames at which they begin; the last start is the end of the text.
 fn timed(attempt: &Attempt, starts: &[usize], seconds: f32) -> Vec<Token> {
-    let time = |i: usize| starts.get(i).map_or(seconds, |&frame| (frame as f32 * FRAME_S).min(seconds));
-    let tokens = attempt.hypothesis.tokens.iter().zip(&attempt.hypothesis.log_probs).enumerate();
-    tokens.map(|(i, (&id, &log_prob))| Token { id, log_prob, start: time(i), end: time(i + 1) }).collect()
+    let time = |i: usize| {
+        starts
+            .get(i)
+            .map_or(seconds, |&frame| (frame as f32 * FRAME_S).min(seconds))
+    };
+    let tokens = attempt
+        .hypothesis
+        .tokens
+        .iter()
+        .zip(&attempt.hypothesis.log_probs)
+        .enumerate();
+    tokens
+        .map(|(i, (&id, &log_prob))| Token {
+            id,
+            log_prob,
+            start: time(i),
+            end: time(i + 1),
+        })
+        .collect()
 }
 
 impl Family for Whisper {
@@ -387,31 +555,52 @@ impl Family for Whisper {
         WINDOW as u64 / 16
     }
 
-    fn recognise(&mut self, chunks: &[Chunk], options: &Options, cancel: &Cancel) -> Result<Vec<Recognised>, Error> {
+    fn recognise(
+        &mut self,
+        chunks: &[Chunk],
+        options: &Options,
+        cancel: &Cancel,
+    ) -> Result<Vec<Recognised>, Error> {
         if chunks.is_empty() {
             return Ok(Vec::new());
         }
         let prompted = self.prompt(chunks, options, cancel)?;
         let mut attempts = Vec::with_capacity(chunks.len());
-        for (row, attempt) in self.search(&prompted, options, cancel)?.into_iter().enumerate() {
+        for (row, attempt) in self
+            .search(&prompted, options, cancel)?
+            .into_iter()
+            .enumerate()
+        {
             let again = options.temperature.is_none() && attempt.evidence.wants_retry();
-            attempts.push(if again { self.retry(&prompted, row, attempt, cancel)? } else { attempt });
+            attempts.push(if again {
+                self.retry(&prompted, row, attempt, cancel)?
+            } else {
+                attempt
+            });
         }
         let timed = self.align(&prompted, chunks, &attempts, cancel)?;
-        let results = attempts.iter().zip(timed).zip(chunks).map(|((attempt, tokens), chunk)| {
-            let invented = attempt.evidence.is_invented(&attempt.text, chunk.seconds());
-            let tokens = if invented { Vec::new() } else { tokens };
-            let language = if options.task == Task::Translate { Language::ENGLISH } else { prompted.language };
-            let mut words = words::words(&tokens, &self.tokenizer, language);
-            if !self.writes_times() {
-                onset::refine(&mut words, &chunk.samples);
-            }
-            Recognised {
-                words,
-                language: prompted.language,
-                approximate: self.writes_times(),
-            }
-        });
+        let results = attempts
+            .iter()
+            .zip(timed)
+            .zip(chunks)
+            .map(|((attempt, tokens), chunk)| {
+                let invented = attempt.evidence.is_invented(&attempt.text, chunk.seconds());
+                let tokens = if invented { Vec::new() } else { tokens };
+                let language = if options.task == Task::Translate {
+                    Language::ENGLISH
+                } else {
+                    prompted.language
+                };
+                let mut words = words::words(&tokens, &self.tokenizer, language);
+                if !self.writes_times() {
+                    onset::refine(&mut words, &chunk.samples);
+                }
+                Recognised {
+                    words,
+                    language: prompted.language,
+                    approximate: self.writes_times(),
+                }
+            });
         Ok(results.collect())
     }
 
@@ -420,7 +609,9 @@ impl Family for Whisper {
             return Ok(vec![(Language::ENGLISH, 1.0)]);
         }
         let hidden = stack(&self.encode(std::slice::from_ref(chunk), cancel)?)?;
-        let (_, logits) = self.decoder.start(hidden, &[frames(chunk)], &[self.tokens.start], 1, cancel)?;
+        let (_, logits) =
+            self.decoder
+                .start(hidden, &[frames(chunk)], &[self.tokens.start], 1, cancel)?;
         self.spoken(&logits, 1)
     }
 }
@@ -428,7 +619,9 @@ impl Family for Whisper {
 impl SpecialTokens {
     fn read(tokenizer: &Tokenizer) -> Option<Self> {
         let get = |name: &str| tokenizer.special(&format!("<|{name}|>"));
-        let languages = LANGUAGES.iter().filter_map(|(code, _)| Some((Language::parse(code).ok()?, get(code)?)));
+        let languages = LANGUAGES
+            .iter()
+            .filter_map(|(code, _)| Some((Language::parse(code).ok()?, get(code)?)));
         Some(SpecialTokens {
             start: get("startoftranscript")?,
             end: get("endoftext")?,

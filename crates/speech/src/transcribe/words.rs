@@ -50,7 +50,8 @@ impl ChunkWord {
 pub fn words(tokens: &[Token], tokenizer: &Tokenizer, language: Language) -> Vec<ChunkWord> {
     let mut words: Vec<ChunkWord> = Vec::new();
     for unit in characters(tokens, tokenizer) {
-        let begins = unit.text.starts_with(' ') || language.is_unspaced() && !is_latin(&unit, words.last());
+        let begins =
+            unit.text.starts_with(' ') || language.is_unspaced() && !is_latin(&unit, words.last());
         match words.last_mut() {
             Some(word) if !begins || word.text.trim().is_empty() => word.absorb(unit, true),
             _ => words.push(unit),
@@ -86,7 +87,13 @@ fn characters(tokens: &[Token], tokenizer: &Tokenizer) -> Vec<ChunkWord> {
         };
         let text = String::from_utf8_lossy(&bytes).replace('\u{fffd}', "");
         if !broken || !text.is_empty() {
-            units.push(ChunkWord { text, start: tokens[first].start, end: token.end, log_prob, tokens: i + 1 - first });
+            units.push(ChunkWord {
+                text,
+                start: tokens[first].start,
+                end: token.end,
+                log_prob,
+                tokens: i + 1 - first,
+            });
         }
         (bytes, first, log_prob) = (Vec::new(), i + 1, 0.0);
     }
@@ -104,7 +111,11 @@ fn join_opening(words: Vec<ChunkWord>) -> Vec<ChunkWord> {
     let mut joined: Vec<ChunkWord> = Vec::with_capacity(words.len());
     for word in words {
         match joined.last_mut() {
-            Some(last) if last.text.starts_with(' ') && last.is_of(OPENING) && !word.text.starts_with(' ') => {
+            Some(last)
+                if last.text.starts_with(' ')
+                    && last.is_of(OPENING)
+                    && !word.text.starts_with(' ') =>
+            {
                 last.start = word.start;
                 last.absorb(word, true);
             }
@@ -119,7 +130,9 @@ fn join_closing(words: Vec<ChunkWord>) -> Vec<ChunkWord> {
     let mut joined: Vec<ChunkWord> = Vec::with_capacity(words.len());
     for word in words {
         match joined.last_mut() {
-            Some(last) if !word.text.starts_with(' ') && word.is_of(CLOSING) => last.absorb(word, false),
+            Some(last) if !word.text.starts_with(' ') && word.is_of(CLOSING) => {
+                last.absorb(word, false)
+            }
             _ => joined.push(word),
         }
     }
