@@ -73,7 +73,7 @@ fn ai_voice_calibrate(fcinfo: pg_sys::FunctionCallInfo) -> Result<Record, ErrorR
     }
     let base = standard(USUAL_MODEL, Measured::Similarity)?;
     let pairs = pairs_of(&query)?;
-    let fitted = interrupt::run(|_| score::fit(&pairs, &base))?;
+    let fitted = interrupt::run(|cancel| score::fit(&pairs, &base, cancel))?;
     let same = pairs.iter().filter(|p| p.same).count() as i64;
     keep(&name, &fitted, pairs.len() as i64, same)?;
     let threshold = fitted.calibration.threshold(0.5, Default::default(), 0.5);

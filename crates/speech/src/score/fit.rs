@@ -1,7 +1,7 @@
 //! Fitting a calibration to labelled pairs.
 
 use super::calibration::{Calibration, Side, shortness};
-use crate::Error;
+use crate::{Cancel, Error};
 
 /// Pairs of each kind (same, different) that a fit needs at least.
 pub const MIN_PAIRS: usize = 10;
@@ -39,8 +39,8 @@ pub struct Fitted {
 ///
 /// # Errors
 /// [`Error::Invalid`] for fewer than [`MIN_PAIRS`] pairs of a kind, a score that is not finite, and scores that do not
-/// rise from different to same speakers (swapped labels).
-pub fn fit(pairs: &[Pair], base: &Calibration) -> Result<Fitted, Error> {
+/// rise from different to same speakers (swapped labels); [`Error::Cancelled`].
+pub fn fit(pairs: &[Pair], base: &Calibration, cancel: &Cancel) -> Result<Fitted, Error> {
     let same = pairs.iter().filter(|p| p.same).count();
     let different = pairs.len() - same;
     if same.min(different) < MIN_PAIRS {
@@ -53,7 +53,7 @@ pub fn fit(pairs: &[Pair], base: &Calibration) -> Result<Fitted, Error> {
         return Err(Error::Invalid("a similarity of a pair is not finite".into()));
     }
     let start = [base.score, base.score_shortness, base.intercept, base.shortness];
-    let [score, score_shortness, intercept, shortness] = newton(pairs, [same, different], start);
+    let [score, score_shortness, intercept, shortness] = newton(pairs, [same, different], start, cancel)?;
     let calibration = Calibration { score, score_shortness, intercept, shortness, both_narrow: 0.0, one_narrow: 0.0 };
     if mean(pairs, true) <= mean(pairs, false) {
         let message = "pairs of the same speaker are no more similar than others: are the labels swapped?";
@@ -77,7 +77,7 @@ fn features(pair: &Pair) -> [f64; N] {
 
 /// Newton's method on the weighted likelihood with a normal prior around `start`; the problem is convex. A step that
 /// makes things worse is halved.
-fn newton(pairs: &[Pair], counts: [usize; 2], start: [f64; N]) -> [f64; N] {
+fn newton(pairs: &[Pair], counts: [usize; 2], start: [f64; N], cancel: &Cancel) -> Result<[f64; N], Error> {
     let weight = |p: &Pair| pairs.len() as f64 / 2.0 / counts[usize::from(!p.same)] as f64;
     let precision = start.map(|b| (0.5 * b.abs() + 0.5).powi(-2));
     let cost = |model: &[f64; N]| {
@@ -87,6 +87,7 @@ fn newton(pairs: &[Pair], counts: [usize; 2], start: [f64; N]) -> [f64; N] {
     };
     let mut model = start;
     for _ in 0..100 {
+        cancel.check()?;
         let mut gradient: [f64; N] = std::array::from_fn(|k| precision[k] * (model[k] - start[k]));
         let mut hessian: [[f64; N]; N] =
             std::array::from_fn(|k| std::array::from_fn(|l| if k == l { precision[k] } else { 0.0 }));
@@ -107,7 +108,7 @@ fn newton(pairs: &[Pair], counts: [usize; 2], start: [f64; N]) -> [f64; N] {
             break;
         }
     }
-    model
+    Ok(model)
 }
 
 fn dot(a: &[f64; N], b: &[f64; N]) -> f64 {
@@ -187,7 +188,7 @@ mod tests {
     #[test]
     fn recovers_the_model_that_made_the_labels() {
         let truth = Calibration { score: 12.0, intercept: -6.0, score_shortness: 0.0, shortness: 0.0, ..base() };
-        let fitted = fit(&pairs_of(&truth, [Side::default(); 2]), &base()).unwrap();
+        let fitted = fit(&pairs_of(&truth, [Side::default(); 2]), &base(), &Cancel::new()).unwrap();
         let sides = [Side::default(); 2];
         // Balancing both kinds moves the intercept by the ratio of their numbers, which is even here.
         assert!((fitted.calibration.threshold(0.5, sides, 0.5) - 0.5).abs() < 0.01, "{fitted:?}");
@@ -195,22 +196,24 @@ mod tests {
         assert!(fitted.cllr_after < fitted.cllr_before);
     }
 
+    /// Pairs with one similarity for each kind, in turn.
+    fn two_kinds(count: usize, of_same: f64, of_different: f64) -> Vec<Pair> {
+        let pair = |same| Pair { score: if same { of_same } else { of_different }, sides: Default::default(), same };
+        (0..count).map(|i| pair(i.is_multiple_of(2))).collect()
+    }
+
     #[test]
     fn separable_pairs_keep_a_finite_slope() {
-        let pair =
-            |i: usize| Pair { score: if i % 2 == 0 { 0.8 } else { 0.1 }, sides: Default::default(), same: i % 2 == 0 };
-        let fitted = fit(&(0..20).map(pair).collect::<Vec<_>>(), &base()).unwrap();
+        let fitted = fit(&two_kinds(20, 0.8, 0.1), &base(), &Cancel::new()).unwrap();
         assert!(fitted.calibration.score.is_finite() && fitted.calibration.score < 100.0);
         assert_eq!(fitted.eer, 0.0);
     }
 
     #[test]
     fn refuses_few_pairs_and_swapped_labels() {
-        let pair =
-            |i: usize| Pair { score: if i % 2 == 0 { 0.1 } else { 0.8 }, sides: Default::default(), same: i % 2 == 0 };
-        let swapped = fit(&(0..40).map(pair).collect::<Vec<_>>(), &base()).unwrap_err();
+        let swapped = fit(&two_kinds(40, 0.1, 0.8), &base(), &Cancel::new()).unwrap_err();
         assert!(swapped.to_string().contains("swapped"));
-        let few = fit(&(0..19).map(pair).collect::<Vec<_>>(), &base()).unwrap_err();
+        let few = fit(&two_kinds(19, 0.8, 0.1), &base(), &Cancel::new()).unwrap_err();
         assert!(few.to_string().contains("found 10 of the same speaker and 9"), "{few}");
     }
 
