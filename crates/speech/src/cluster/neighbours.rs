@@ -1,5 +1,6 @@
 //! Nearest neighbours of groups: exact over all pairs, or within cells around pivots.
 
+use std::cmp::Ordering::{Greater, Less};
 use std::cmp::Reverse;
 
 use multiversion::multiversion;
@@ -57,7 +58,6 @@ impl List {
         self.near = kept;
     }
 }
-use std::cmp::Ordering::{Greater, Less};
 
 /// How to search: on how many threads, and until when.
 pub(super) struct Search<'a> {
@@ -108,15 +108,14 @@ impl Search<'_> {
         let ids = forest.ids();
         let mut lists = by_id(&ids, ids.iter().map(|_| List { near: Vec::new(), bound: f32::NEG_INFINITY }).collect());
         for batch in cells.chunks(32 * self.threads) {
-            let mut work: Vec<(&[u32], Result<Vec<List>, Error>)> =
-                batch.iter().map(|cell| (&cell[..], Ok(Vec::new()))).collect();
+            let mut work: Vec<Cell> = batch.iter().map(|ids| Cell { ids, found: Ok(Vec::new()) }).collect();
             let alone = Search { threads: 1, cancel: self.cancel };
-            self.each_large(&mut work, |(cell, found)| {
-                let side = Side { forest, ids: cell };
-                *found = alone.scan(&side, &side, KEEP, floor);
+            self.each_large(&mut work, |cell| {
+                let side = Side { forest, ids: cell.ids };
+                cell.found = alone.scan(&side, &side, KEEP, floor);
             });
-            for (cell, found) in work {
-                for (id, list) in cell.iter().zip(found?) {
+            for cell in work {
+                for (id, list) in cell.ids.iter().zip(cell.found?) {
                     lists[*id as usize].near.extend(list.near);
                     keep_best(&mut lists[*id as usize].near);
                 }
@@ -155,6 +154,12 @@ impl Search<'_> {
         self.cancel.check()?;
         Ok(blocks.into_iter().flat_map(|(_, best)| best).map(Best::into_list).collect())
     }
+}
+
+/// Groups that share a cell, and what each found there.
+struct Cell<'a> {
+    ids: &'a [u32],
+    found: Result<Vec<List>, Error>,
 }
 
 /// Some groups of a forest.
