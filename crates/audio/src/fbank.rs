@@ -11,7 +11,7 @@ use realfft::num_complex::Complex32;
 use realfft::{RealFftPlanner, RealToComplex};
 
 use crate::SAMPLE_RATE;
-use crate::mel::Filters;
+use crate::mel::{Filters, ln};
 
 /// Mel bins per frame.
 pub const BINS: usize = 80;
@@ -72,7 +72,7 @@ impl Fbank {
             self.spectrum_of(&samples[start..start + WINDOW]);
             self.filters.apply(&self.power, row);
             for value in row {
-                *value = value.max(f32::EPSILON).ln();
+                *value = ln(value.max(f32::EPSILON));
             }
         }
         subtract_mean(&mut features);

@@ -11,7 +11,7 @@ use realfft::num_complex::Complex32;
 use realfft::{RealFftPlanner, RealToComplex};
 
 use crate::SAMPLE_RATE;
-use crate::mel::Filters;
+use crate::mel::{Filters, ln};
 
 const FFT: usize = 400;
 const HOP: usize = 160;
@@ -69,7 +69,7 @@ impl LogMel {
             }
             self.filters.apply(&self.power, &mut self.energies);
             for (mel, energy) in self.energies.iter().enumerate() {
-                out[mel * frames + frame] = energy.max(1e-10).log10();
+                out[mel * frames + frame] = ln(energy.max(1e-10)) * std::f32::consts::LOG10_E;
             }
         }
         let floor = out.iter().copied().fold(f32::NEG_INFINITY, f32::max) - 8.0;
