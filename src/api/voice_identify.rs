@@ -75,11 +75,11 @@ fn ai_voice_identify(fcinfo: pg_sys::FunctionCallInfo) -> Result<Record, ErrorRe
 }
 
 /// What was found.
-struct Identified {
+pub struct Identified {
     /// The nearest name, if it fits.
-    name: Option<String>,
+    pub name: Option<String>,
     /// That it is the nearest name.
-    probability: f64,
+    pub probability: f64,
     similarity: f64,
     /// Similarity above the runner-up.
     margin: Option<f64>,
@@ -96,7 +96,11 @@ struct Voice {
     similarity: f64,
 }
 
-fn identify(probe: Vector, library: pg_sys::Oid, given: Map<String, serde_json::Value>) -> Result<Option<Identified>, Error> {
+/// Whose voice in a library the probe is, with the options of `ai_voice_identify`; `None` if the library is empty.
+///
+/// # Errors
+/// [`Error::Argument`] and [`Error::Options`] for columns and options, and what Postgres says of privileges.
+pub fn identify(probe: Vector, library: pg_sys::Oid, given: Map<String, serde_json::Value>) -> Result<Option<Identified>, Error> {
     let options: IdentifyOptions = options::own(given)?;
     let sides = [side("duration", options.duration, false)?, side("library_duration", options.library_duration, false)?];
     let (prior, least) = (prior(options.prior)?, least(options.min_probability)?);
@@ -303,7 +307,7 @@ fn voiceprint_column<'a>(
         .filter(|c| wanted.is_none_or(|w| w == c.0))
         .filter_map(|c| kind(c.1).map(|kind| (c.0.as_str(), kind)))
         .collect();
-    match (fit[..].first(), fit.len(), wanted) {
+    match (fit.first(), fit.len(), wanted) {
         (Some(column), 1, _) => Ok(*column),
         (_, _, Some(name)) => Err(Error::Argument(format!("{relation} has no vector or halfvec column \"{name}\""))),
         (_, 0, None) => Err(Error::Argument(format!("{relation} has no vector or halfvec column"))),
