@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_frame_is_in_a_window() {
+    fn every_frame_but_perhaps_the_last_is_in_a_window() {
         for samples in [
             FIELD,
             5_000,
@@ -167,7 +167,10 @@ mod tests {
                 let frames = start / SHIFT..start / SHIFT + frames::count(samples.min(WINDOW));
                 covered[frames].iter_mut().for_each(|c| *c = true);
             }
-            assert!(covered.iter().all(|c| *c), "{samples} samples");
+            // Windows start on whole frames and end within the recording: less than a frame may remain. It is
+            // reconstructed from its neighbour.
+            let whole = covered.len() - 1;
+            assert!(covered[..whole].iter().all(|c| *c), "{samples} samples");
         }
     }
 
