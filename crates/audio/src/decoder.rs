@@ -93,12 +93,9 @@ impl<'s> Decoder<'s> {
         if self.lead == 0 && self.origin < 0 {
             self.lead = self.frames_of(self.origin.unsigned_abs());
         }
-        // These decoders cut the delay off themselves, by the packets' own trim.
-        self.drop = if matches!(&*self.info.codec, "mp1" | "mp2" | "mp3" | "vorbis") {
-            0
-        } else {
-            self.lead
-        };
+        // A demuxer that trims its packets makes the decoder cut the delay off.
+        let trimmed = !packet.trim_start.is_zero();
+        self.drop = if trimmed { 0 } else { self.lead };
         let codec = &mut self.codec;
         let spec = fenced(|| Ok(codec.decode(&packet)?.spec().clone()));
         self.codec.reset();
