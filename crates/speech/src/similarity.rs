@@ -13,7 +13,7 @@ pub fn cosine(a: &[f32], b: &[f32]) -> Option<f64> {
     let [dot, aa, bb] = sums(a, b);
     let tame = |x: f64| x.is_finite() && x > f64::from(f32::MIN_POSITIVE);
     let [dot, aa, bb] = if tame(aa) && tame(bb) && dot.is_finite() { [dot, aa, bb] } else { exact_sums(a, b) };
-    let norm = aa.sqrt() * bb.sqrt();
+    let norm = (aa * bb).sqrt(); // squares of f32 multiply far from the ends of f64, and sqrt(x * x) is exact
     let cosine = dot / norm;
     (norm > 0.0 && cosine.is_finite()).then(|| cosine.clamp(-1.0, 1.0))
 }
