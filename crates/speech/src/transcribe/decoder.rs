@@ -373,12 +373,14 @@ fn flag(value: bool) -> Result<SessionInputValue<'static>, Error> {
     Ok(Tensor::from_array(([1usize], vec![value]))?.into())
 }
 
+/// Samples per encoder frame of Moonshine, whose decoder takes the mask of the samples and thins it out itself.
+const SAMPLES_PER_FRAME: usize = 384;
+
 fn mask(frames: &[usize], stride: usize) -> Result<DynValue, Error> {
-    let mask: Vec<i64> = frames
-        .iter()
-        .flat_map(|&n| (0..stride).map(move |i| i64::from(i < n)))
-        .collect();
-    Ok(Tensor::from_array(([frames.len(), stride], mask))?.into_dyn())
+    let length = stride * SAMPLES_PER_FRAME;
+    let of = |&n: &usize| (0..length).map(move |i| i64::from(i < n * SAMPLES_PER_FRAME));
+    let mask: Vec<i64> = frames.iter().flat_map(of).collect();
+    Ok(Tensor::from_array(([frames.len(), length], mask))?.into_dyn())
 }
 
 /// Tensors of one row each, as one.

@@ -189,9 +189,13 @@ impl Search<'_> {
                 hypothesis.take(choice, self.rules);
                 if hypothesis.finished {
                     done.push(hypothesis);
-                } else if next.len() < width {
-                    next.push(hypothesis);
-                    rows.push(row);
+                    continue;
+                }
+                next.push(hypothesis);
+                rows.push(row);
+                // An end counts only among the best: elsewhere it would cut off a text that goes on.
+                if next.len() == width {
+                    break;
                 }
             }
             if done.len() >= width || next.is_empty() {

@@ -30,7 +30,7 @@ const TEMPERATURES: [f32; 5] = [0.2, 0.4, 0.6, 0.8, 1.0];
 /// Sequences drawn at each temperature.
 const DRAWS: usize = 5;
 /// Silence after a chunk that is shorter than the window, samples: the encoder continues it to the window's end.
-const TAIL: usize = 4_000;
+const TAIL: usize = 16_000;
 /// Lengths that the encoder sees are multiples of this many samples, so that its buffers can be used again.
 const LENGTH_STEP: usize = 8_000;
 
