@@ -111,6 +111,7 @@ def groups():
     common = golden.load_module("cluster_cpu", senko / "cluster/cluster_cpu.py").CommonClustering
     repair = common("spectral", mer_cos=0.8, min_cluster_size=5)  # fewer than 5: small
     centres = pseudorandom(4 * 24).reshape(4, 24)
+    centres[3] += 0.5 * centres[0]  # our repair keeps small groups that are unlike all; this one is not
     owner = np.array([0] * 40 + [1] * 30 + [2] * 17 + [3] * 3)
     vectors = centres[owner] + 0.55 * pseudorandom(4 * 24 + 90 * 24)[4 * 24 :].reshape(90, 24)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -188,7 +188,12 @@ fn vectors() -> Vec<Vec<f32>> {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         f64::from(state) / 4_294_967_296.0 - 0.5
     };
-    let centres: Vec<Vec<f64>> = (0..4).map(|_| (0..24).map(|_| next()).collect()).collect();
+    let mut centres: Vec<Vec<f64>> = (0..4).map(|_| (0..24).map(|_| next()).collect()).collect();
+    let (first, rest) = centres.split_at_mut(1);
+    rest[2]
+        .iter_mut()
+        .zip(&first[0])
+        .for_each(|(c, f)| *c += 0.5 * f);
     let owners = [(0, 40), (1, 30), (2, 17), (3, 3)]
         .into_iter()
         .flat_map(|(o, n)| std::iter::repeat_n(o, n));

@@ -18,6 +18,7 @@ pub mod evidence;
 pub mod frames;
 pub mod listen;
 pub mod powerset;
+pub mod profiles;
 pub mod reconstruct;
 mod recording;
 pub mod segmentation;
@@ -36,6 +37,7 @@ use clustering::{Bounds, Speakers};
 use evidence::Evidence;
 use listen::Heard;
 use turns::Shape;
+use windows::Window;
 
 /// Most speakers that can be asked for.
 pub const MAX_SPEAKERS: usize = 100;
@@ -153,8 +155,12 @@ impl Diarizer<'_> {
         let windows = windows::inside(&speech, heard.samples);
         let voices = voices::embed(recording, &windows, self.speaker, cancel)?;
         let speakers = clustering::cluster(&voices, bounds, cancel)?;
-        let evidence = Evidence::new(heard.frames(), &windows, &voices, &speakers);
-        Ok(assemble(&heard, &counts, &evidence, speakers, options))
+        let measured = Measured {
+            windows,
+            voices,
+            speakers,
+        };
+        Ok(assemble(&heard, &counts, measured, options))
     }
 
     /// Who spoke when in a call with a side per channel: each channel is a speaker, numbered as the channels are,
@@ -195,24 +201,35 @@ impl Diarizer<'_> {
         let windows = windows::inside(&speech, samples);
         let voices = voices::embed(recording, &windows, self.speaker, cancel)?;
         let speakers = clustering::one(&voices);
-        let evidence = Evidence::new(speech.len(), &windows, &voices, &speakers);
         let counts: Vec<u8> = speech.iter().map(|s| u8::from(*s)).collect();
         let heard = Heard {
             samples,
             tracks: Vec::new(),
             speech,
         };
-        Ok(assemble(&heard, &counts, &evidence, speakers, options))
+        let measured = Measured {
+            windows,
+            voices,
+            speakers,
+        };
+        Ok(assemble(&heard, &counts, measured, options))
     }
 }
 
-fn assemble(
-    heard: &Heard,
-    counts: &[u8],
-    evidence: &Evidence,
+/// Windows, their voices, and whose these are.
+struct Measured {
+    windows: Vec<Window>,
+    voices: Vec<Vec<f32>>,
     speakers: Speakers,
-    options: &Options,
-) -> Diarization {
+}
+
+fn assemble(heard: &Heard, counts: &[u8], measured: Measured, options: &Options) -> Diarization {
+    let Measured {
+        windows,
+        voices,
+        speakers,
+    } = measured;
+    let evidence = &Evidence::new(heard.frames(), &windows, &voices, &speakers);
     let shape = Shape {
         merge_gap_ms: options.merge_gap_ms,
         min_turn_ms: options.min_turn_ms,
@@ -220,9 +237,10 @@ fn assemble(
     };
     let votes = assignment::votes(&heard.tracks, evidence, heard.frames());
     let of_frame = reconstruct::frames(heard, counts, &votes, evidence);
+    let profiles = profiles::profiles(&windows, &voices, &of_frame, speakers.centres);
     let turns = turns::overlapping(&of_frame, evidence, &shape);
     let exclusive = turns::exclusive(&of_frame, evidence, &shape);
-    number(turns, exclusive, speakers.centres)
+    number(turns, exclusive, profiles)
 }
 
 /// Numbers speakers by their first turn and drops those without one.
