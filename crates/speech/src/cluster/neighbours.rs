@@ -68,6 +68,12 @@ pub(super) struct Search<'a> {
 impl Search<'_> {
     /// Does `work` on each item, on all threads.
     pub fn each<T: Send>(&self, items: &mut [T], work: impl Fn(&mut T) + Sync) {
+        // Once cancelled, what is left undone is never looked at: every caller checks before it goes on.
+        let work = |item: &mut T| {
+            if !self.cancel.is_cancelled() {
+                work(item);
+            }
+        };
         if items.len() < 64 || self.threads == 1 {
             return items.iter_mut().for_each(work);
         }
