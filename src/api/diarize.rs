@@ -308,7 +308,9 @@ fn diarize_rows(mut call: Call) -> Result<Vec<DiarizeRow>, Error> {
     let checked = own.checked()?;
     let library = own.library.as_ref().map(library::Library::of).transpose()?;
     if let Some(library) = &library {
-        library.name_of(&Vector(vec![1.0; Networks::find()?.dimensions()]), 1.0)?; // a wrong column is better known now than in an hour
+        // A wrong column is better known now than in an hour.
+        let anybody = Vector(vec![1.0; Networks::find()?.dimensions()]);
+        library.names_of(&[(Some(anybody), 1.0)])?;
     }
     let Some(all) = common
         .on_error
@@ -324,22 +326,15 @@ fn diarize_rows(mut call: Call) -> Result<Vec<DiarizeRow>, Error> {
             .cloned()
             .map(Vector)
     };
-    let mut names = Vec::new();
-    for speaker in 0..all.found.speakers.len() {
-        let of_speaker = |t: &&Turn| t.speaker == speaker;
-        let ms: u64 = all
-            .found
-            .turns
-            .iter()
-            .filter(of_speaker)
-            .map(|t| t.end_ms - t.start_ms)
-            .sum();
-        let name = library
-            .as_ref()
-            .zip(voice(speaker))
-            .map(|(library, voice)| library.name_of(&voice, ms as f64 / 1e3));
-        names.push(name.transpose()?.flatten());
-    }
+    let seconds = |speaker: usize| {
+        let own = all.found.turns.iter().filter(|t| t.speaker == speaker);
+        own.map(|t| t.end_ms - t.start_ms).sum::<u64>() as f64 / 1e3
+    };
+    let speakers: Vec<_> = (0..all.found.speakers.len())
+        .map(|s| (voice(s), seconds(s)))
+        .collect();
+    let names = library.map(|library| library.names_of(&speakers));
+    let names = names.transpose()?.unwrap_or_default();
     let row = |t: &Turn| {
         let name = names.get(t.speaker).cloned().flatten();
         (

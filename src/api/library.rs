@@ -1,18 +1,18 @@
-//! The option `library` of diarization: a table of known voices, asked through `ai_voice_identify` with the caller's
+//! The option `library` of diarization: a table of known voices, asked as `ai_voice_identify` asks it, with the caller's
 //! privileges and row security.
 
-use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
-use pgrx::{IntoDatum, JsonB};
 use serde_json::{Map, Value};
 
+use crate::api::voice_identify::identify;
 use crate::errors::Error;
-use crate::vector::{Vector, oid_of};
+use crate::vector::Vector;
+
+/// Probability at which two speakers may have one name: a voice that was taken for two.
+const SURE: f64 = 0.9;
 
 /// A table of known voices and how to ask it.
 pub struct Library {
-    /// `ai_voice_identify`, with its schema.
-    function: String,
     table: pg_sys::Oid,
     options: Map<String, Value>,
 }
@@ -22,58 +22,64 @@ impl Library {
     /// as any table's name in a query.
     ///
     /// # Errors
-    /// [`Error::Options`] for another shape; what Postgres says of a table that is not there.
+    /// [`Error::Options`] for another shape or a table that is not there.
     pub fn of(given: &Value) -> Result<Self, Error> {
-        let wrong = || {
-            let message = "option \"library\" is a table's name, or {table: 'name', ..} with options of ai_voice_identify";
-            Error::Options(message.into())
-        };
         let (name, options) = match given {
-            Value::String(name) => (name.clone(), Map::new()),
+            Value::String(name) => (Some(name.clone()), Map::new()),
             Value::Object(all) => {
                 let mut options = all.clone();
-                let table = options.remove("table").ok_or_else(wrong)?;
-                (table.as_str().ok_or_else(wrong)?.to_string(), options)
+                let table = options.remove("table");
+                (
+                    table.as_ref().and_then(Value::as_str).map(Into::into),
+                    options,
+                )
             }
-            _ => return Err(wrong()),
+            _ => (None, Map::new()),
         };
-        let schema = Spi::get_one::<String>(
-            "SELECT pg_catalog.quote_ident(n.nspname) FROM pg_catalog.pg_extension e
-             JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace
-             WHERE e.extname OPERATOR(pg_catalog.=) 'ai_audio'",
-        )?;
-        let schema =
-            schema.ok_or_else(|| Error::Internal("the extension ai_audio is missing".into()))?;
-        let resolve = "SELECT $1::pg_catalog.regclass::pg_catalog.oid";
-        let table =
-            Spi::get_one_with_args::<pg_sys::Oid>(resolve, &[name.into()])?.ok_or_else(wrong)?;
+        let Some(name) = name else {
+            let message = "option \"library\" is a table's name, or {table: 'name', ..} with options of ai_voice_identify";
+            return Err(Error::Options(message.into()));
+        };
+        let resolve = "SELECT pg_catalog.to_regclass($1)::pg_catalog.oid";
+        let table = Spi::get_one_with_args::<pg_sys::Oid>(resolve, &[name.as_str().into()])?;
+        let missing = || {
+            Error::Options(format!(
+                "option \"library\": relation \"{name}\" does not exist"
+            ))
+        };
         Ok(Library {
-            function: format!("{schema}.ai_voice_identify"),
-            table,
+            table: table.ok_or_else(missing)?,
             options,
         })
     }
 
-    /// Whose voice this is, measured on so many seconds of speech; `None` if nobody's.
+    /// The names of speakers, each with a voice and seconds of speech; `None` for nobody's. A name is one speaker's: the
+    /// one it fits best, and others only where it is nearly sure.
     ///
     /// # Errors
     /// Those of `ai_voice_identify`: privileges, columns, options.
-    pub fn name_of(&self, voice: &Vector, seconds: f64) -> Result<Option<String>, Error> {
-        let query = format!(
-            "SELECT name FROM {}($1, $2::pg_catalog.regclass, $3)",
-            self.function
-        );
+    pub fn names_of(
+        &self,
+        speakers: &[(Option<Vector>, f64)],
+    ) -> Result<Vec<Option<String>>, Error> {
+        let found = speakers.iter().map(|(voice, seconds)| match voice {
+            Some(voice) => self.ask(voice, *seconds),
+            None => Ok(None),
+        });
+        let found: Vec<Option<(String, f64)>> = found.collect::<Result<_, _>>()?;
+        let best = |name: &str| {
+            let others = found.iter().flatten().filter(|f| f.0 == name);
+            others.map(|f| f.1).fold(0.0, f64::max)
+        };
+        let kept = |f: &(String, f64)| (f.1 >= best(&f.0).min(SURE)).then(|| f.0.clone());
+        Ok(found.iter().map(|f| f.as_ref().and_then(kept)).collect())
+    }
+
+    /// A name and its probability.
+    fn ask(&self, voice: &Vector, seconds: f64) -> Result<Option<(String, f64)>, Error> {
         let mut options = self.options.clone();
         options.entry("duration").or_insert(seconds.into());
-        let options = JsonB(Value::Object(options));
-        // SAFETY: the OIDs are those of the values' types.
-        let arguments = unsafe {
-            [
-                DatumWithOid::new(voice.clone(), oid_of("vector")),
-                DatumWithOid::new(self.table, pg_sys::OIDOID),
-                DatumWithOid::new(options, JsonB::type_oid()),
-            ]
-        };
-        Ok(Spi::get_one_with_args::<String>(&query, &arguments)?)
+        let found = identify(voice.clone(), self.table, options)?;
+        Ok(found.and_then(|f| f.name.map(|name| (name, f.probability))))
     }
 }
