@@ -7,7 +7,6 @@
 //! `before_shmem_exit` callback when the backend exits.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, Once, PoisonError};
 use std::time::Duration;
@@ -72,12 +71,8 @@ where
     E: Into<Error> + Send,
 {
     static AT_EXIT: Once = Once::new();
-    // SAFETY: callbacks of the right types, for the life of this process.
-    AT_EXIT.call_once(|| unsafe {
-        pg_sys::before_shmem_exit(Some(stop_at_exit), pg_sys::Datum::from(0));
-        pg_sys::RegisterXactCallback(Some(give_memory_back), std::ptr::null_mut());
-    });
-    WORKED.store(true, Relaxed);
+    // SAFETY: a callback of the right type, for the life of this process.
+    AT_EXIT.call_once(|| unsafe { pg_sys::before_shmem_exit(Some(stop_at_exit), pg_sys::Datum::from(0)) });
     pgrx::check_for_interrupts!();
     memory::worked();
     let job = Arc::new(Job { cancel: Cancel::new(), ended: Mutex::new(false), changed: Condvar::new() });
@@ -132,22 +127,6 @@ unsafe extern "C-unwind" fn stop_at_exit(_code: i32, _arg: pg_sys::Datum) {
     let current = lock(&CURRENT).take();
     if let Some(job) = current {
         job.stop_and_wait();
-    }
-}
-
-/// Whether work was done since memory was last given back.
-static WORKED: AtomicBool = AtomicBool::new(false);
-
-/// What a recording needed is freed when its call ends, but the allocator keeps it for the next. An idle backend must
-/// not: at the end of the transaction it goes back to the operating system.
-#[pg_guard]
-unsafe extern "C-unwind" fn give_memory_back(event: pg_sys::XactEvent::Type, _arg: *mut std::ffi::c_void) {
-    use pg_sys::XactEvent::*;
-    let over = matches!(event, XACT_EVENT_COMMIT | XACT_EVENT_ABORT | XACT_EVENT_PREPARE);
-    #[cfg(target_env = "gnu")]
-    if over && WORKED.swap(false, Relaxed) {
-        // SAFETY: no preconditions.
-        unsafe { libc::malloc_trim(0) };
     }
 }
 
