@@ -22,7 +22,8 @@ fn conversation() -> String {
 
 #[test]
 fn a_conversation_of_two() {
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let call = format!("ai_audio_diarize('{}')", conversation());
     let all = turns(&mut client, &call);
     let mut speakers: Vec<i32> = all.iter().map(|t| t.0).collect();
@@ -57,7 +58,8 @@ fn a_conversation_of_two() {
 
 #[test]
 fn the_exclusive_track_has_one_speaker_at_a_time() {
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let all = turns(
         &mut client,
         &format!(
@@ -70,7 +72,8 @@ fn the_exclusive_track_has_one_speaker_at_a_time() {
 
 #[test]
 fn a_selection_keeps_the_recordings_times() {
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let options = "{start_time: 14400, end_time: 28000}";
     let all = turns(
         &mut client,
@@ -84,7 +87,8 @@ fn a_selection_keeps_the_recordings_times() {
 
 #[test]
 fn counts_are_obeyed() {
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     for (options, wanted) in [
         ("speaker_count: 1", 1),
         ("speaker_count: 2", 2),
@@ -169,7 +173,8 @@ fn a_library_is_read_with_the_callers_privileges() {
 
 #[test]
 fn clips_are_the_turns() {
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let source = conversation();
     let turns = turns(&mut client, &format!("ai_audio_diarize('{source}')"));
     // 16-bit samples at 16 kHz behind a header of 44 bytes.
@@ -214,7 +219,8 @@ fn clips_are_the_turns() {
 
 #[test]
 fn a_part_is_extracted() {
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let source = conversation();
     let length: i32 = client.value(&format!(
         "SELECT octet_length(ai_audio_extract('{source}', 1000, 2000))"
@@ -251,7 +257,8 @@ fn a_part_is_extracted() {
 #[test]
 fn channels_can_be_the_speakers() {
     let scratch = Scratch::new();
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let side = |name: &str| -> Vec<i16> {
         let bytes = std::fs::read(clip(name)).expect("a clip");
         bytes[44..]
@@ -292,7 +299,8 @@ fn channels_can_be_the_speakers() {
 #[test]
 fn nobody_speaks_in_silence() {
     let scratch = Scratch::new();
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     for seconds in [0, 1, 12] {
         let silence = scratch.file(
             "silence.wav",
@@ -312,7 +320,8 @@ fn nobody_speaks_in_silence() {
 
 #[test]
 fn what_is_wrong_is_said() {
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let source = conversation();
     let diarize =
         |options: &str| format!("SELECT * FROM ai_audio_diarize('{source}', '{options}')");

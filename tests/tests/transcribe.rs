@@ -30,7 +30,8 @@ fn text_is_what_was_said_in_every_shape_of_the_call() {
     let Some(path) = development(SPEECH) else {
         return;
     };
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let file = literal(&path);
     let bytes = format!("pg_read_binary_file({file})");
     let first: String = client.value(&format!("SELECT ai_audio_transcribe({file})"));
@@ -56,7 +57,8 @@ fn the_json_document_has_exactly_the_promised_keys() {
     let Some(path) = development(SPEECH) else {
         return;
     };
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let options =
         "{output_type: 'json', word_timestamps: true, diarization: false}".replace('\'', "''");
     let text: String = client.value(&format!(
@@ -119,7 +121,8 @@ fn subtitles_are_well_formed() {
     let Some(path) = development(SPEECH) else {
         return;
     };
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let mut output = |kind: &str| -> String {
         client.value(&format!(
             "SELECT ai_audio_transcribe('whisper-base', {}, '{{\"output_type\": \"{kind}\"}}')",
@@ -142,7 +145,8 @@ fn sentences_are_rows_with_times_inside_the_selection() {
     let Some(path) = development("voices/1688-142285-0001.flac") else {
         return;
     };
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let file = literal(&path);
     let rows: i64 = client.value(&format!(
         "SELECT count(*) FROM ai_audio_sentences({file}, options => '{{\"diarization\": false}}')
@@ -167,7 +171,8 @@ fn languages_are_detected_and_translated() {
     let Some(path) = development("voices/zh/BAC009S0150W0003.wav") else {
         return;
     };
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let file = literal(&path);
     let found: bool = client.value(&format!(
         "SELECT language = 'zh' AND probability > 0.9 FROM ai_audio_detect_language({file})"
@@ -184,7 +189,8 @@ fn every_channel_by_itself() {
     let Some(path) = development("formats/pcm24_48k_stereo.wav") else {
         return;
     };
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let channels: Vec<i32> = client.column(&format!(
         "SELECT DISTINCT channel_id FROM ai_audio_sentences({}, '{{\"channel\": \"each\"}}') ORDER BY 1",
         literal(&path)
@@ -222,7 +228,8 @@ fn what_is_no_speech_gives_nothing() {
 
 #[test]
 fn speech_is_found_where_it_is() {
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let Some(path) = development("voices/1688-142285-0001.flac") else {
         return;
     };
@@ -239,7 +246,8 @@ fn speech_is_found_where_it_is() {
 
 #[test]
 fn null_gives_null_and_no_rows() {
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let null: bool = client.value("SELECT ai_audio_transcribe(NULL::text) IS NULL AND ai_audio_transcribe(NULL::bytea) IS NULL");
     assert!(null);
     assert_eq!(
@@ -354,7 +362,8 @@ fn files_need_the_privilege() {
 
 /// An hour of speech: the clip again and again, with pauses.
 fn hours(scratch: &Scratch, seconds: usize) -> Option<String> {
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let path = development("formats/pcm16_16k.wav")?;
     let clip: Vec<u8> = client.value(&format!("SELECT pg_read_binary_file({})", literal(&path)));
     let speech: Vec<i16> = clip[44..]
@@ -458,7 +467,8 @@ fn a_long_silent_file_streams() {
 
 #[test]
 fn clips_that_setup_fetched_are_understood() {
-    let mut client = Database::new().connect();
+    let database = Database::new();
+    let mut client = database.connect();
     let text: String = client.value(&format!(
         "SELECT ai_audio_transcribe({})",
         literal(&clip("two_cities.wav"))

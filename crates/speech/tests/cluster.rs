@@ -165,7 +165,7 @@ fn outliers_do_not_use_up_a_known_number_of_groups() {
 
 #[test]
 fn more_rows_than_are_searched_exactly() {
-    let rows = voices(speech::cluster::EXACT_ROWS + 4000, 800, 32);
+    let rows = voices(speech::cluster::EXACT_ROWS + 4000, 800, 192);
     let groups = group(&rows, &Options::default());
     let wrong = (800..rows.len()).filter(|&i| groups[i] != groups[i % 800]).count();
     assert!(wrong * 200 < rows.len(), "{wrong} of {} rows are not with the first of their speaker", rows.len());

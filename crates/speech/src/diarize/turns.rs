@@ -263,7 +263,7 @@ mod tests {
         ]);
         assert_eq!(
             brief(&exclusive(&f, &evidence(), &shape(500, 0))),
-            [(0, 0, 3397, false), (1, 3482, 5085, false)]
+            [(0, 0, 3397, false), (1, 3481, 5085, false)]
         );
     }
 
