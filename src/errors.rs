@@ -14,7 +14,11 @@ pub enum Error {
     UnknownOption { name: String, known: String },
     /// An option with a value of the wrong type or range.
     #[error("option \"{option}\": {reason}")]
-    WrongOption { option: String, reason: String, known: String },
+    WrongOption {
+        option: String,
+        reason: String,
+        known: String,
+    },
     /// An argument outside its range.
     #[error("{0}")]
     Argument(String),
@@ -23,7 +27,12 @@ pub enum Error {
     UnknownModel { name: String, known: String },
     /// A model of another task.
     #[error("model \"{name}\" is for {task}, not for {wanted}")]
-    WrongTask { name: String, task: String, wanted: String, known: String },
+    WrongTask {
+        name: String,
+        task: String,
+        wanted: String,
+        known: String,
+    },
     /// The current user may not do this.
     #[error("{message}")]
     Privilege { message: String, hint: &'static str },
@@ -53,7 +62,9 @@ impl Error {
         let name = name.to_string();
         match error {
             speech::Error::Audio(error) => Error::Audio { name, error },
-            speech::Error::TooShort { .. } | speech::Error::Silent => Error::Recording { name, error },
+            speech::Error::TooShort { .. } | speech::Error::Silent => {
+                Error::Recording { name, error }
+            }
             other => Error::Speech(other),
         }
     }
@@ -61,7 +72,9 @@ impl Error {
     /// Whether another recording could have worked: what `on_error: 'null'` may turn into NULL.
     pub fn is_about_the_recording(&self) -> bool {
         match self {
-            Error::Source(error) => !matches!(error, source::Error::Cancelled | source::Error::Setup(_)),
+            Error::Source(error) => {
+                !matches!(error, source::Error::Cancelled | source::Error::Setup(_))
+            }
             Error::Audio { error, .. } => !matches!(error, audio::Error::Cancelled),
             Error::Recording { .. } => true,
             _ => false,
@@ -76,9 +89,10 @@ impl Error {
     fn code(&self) -> PgSqlErrorCode {
         use PgSqlErrorCode as Code;
         match self {
-            Error::Options(_) | Error::UnknownOption { .. } | Error::WrongOption { .. } | Error::Argument(_) => {
-                Code::ERRCODE_INVALID_PARAMETER_VALUE
-            }
+            Error::Options(_)
+            | Error::UnknownOption { .. }
+            | Error::WrongOption { .. }
+            | Error::Argument(_) => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Error::UnknownModel { .. } | Error::WrongTask { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
             Error::Privilege { .. } => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Error::Source(error) => source_code(error),
@@ -127,7 +141,9 @@ fn source_code(error: &source::Error) -> PgSqlErrorCode {
             Code::ERRCODE_INSUFFICIENT_PRIVILEGE
         }
         E::NotRegular { .. } => Code::ERRCODE_WRONG_OBJECT_TYPE,
-        E::BytesTooLarge { .. } | E::FileTooLarge { .. } | E::BodyTooLarge { .. } => Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        E::BytesTooLarge { .. } | E::FileTooLarge { .. } | E::BodyTooLarge { .. } => {
+            Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED
+        }
         E::File { .. } | E::Spool(_) => Code::ERRCODE_IO_ERROR,
         _ => Code::ERRCODE_CONNECTION_FAILURE,
     }
@@ -140,7 +156,9 @@ fn source_hint(error: &source::Error) -> Option<&'static str> {
         E::ForbiddenAddress { .. } => {
             "Only public addresses are called, unless an administrator names the host in ai_audio.allowed_hosts."
         }
-        E::OutsideAllowedDirs { .. } => "An administrator can name the file's directory in ai_audio.allowed_dirs.",
+        E::OutsideAllowedDirs { .. } => {
+            "An administrator can name the file's directory in ai_audio.allowed_dirs."
+        }
         E::BytesTooLarge { .. } | E::FileTooLarge { .. } | E::BodyTooLarge { .. } => {
             "An administrator can raise ai_audio.max_size."
         }
@@ -156,7 +174,9 @@ fn audio_code(error: &audio::Error) -> PgSqlErrorCode {
     match error {
         E::Cancelled => Code::ERRCODE_QUERY_CANCELED,
         E::Unsupported { .. } => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
-        E::Channel { .. } | E::Range { .. } | E::StartBeyondEnd { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+        E::Channel { .. } | E::Range { .. } | E::StartBeyondEnd { .. } => {
+            Code::ERRCODE_INVALID_PARAMETER_VALUE
+        }
         E::TooLong { .. } => Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
         E::Io(_) => Code::ERRCODE_IO_ERROR,
         _ => Code::ERRCODE_DATA_EXCEPTION,

@@ -38,7 +38,10 @@ impl Job {
         self.cancel.cancel();
         let mut ended = lock(&self.ended);
         while !*ended {
-            ended = self.changed.wait(ended).unwrap_or_else(PoisonError::into_inner);
+            ended = self
+                .changed
+                .wait(ended)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -72,10 +75,16 @@ where
 {
     static AT_EXIT: Once = Once::new();
     // SAFETY: a callback of the right type, for the life of this process.
-    AT_EXIT.call_once(|| unsafe { pg_sys::before_shmem_exit(Some(stop_at_exit), pg_sys::Datum::from(0)) });
+    AT_EXIT.call_once(|| unsafe {
+        pg_sys::before_shmem_exit(Some(stop_at_exit), pg_sys::Datum::from(0))
+    });
     pgrx::check_for_interrupts!();
     memory::worked();
-    let job = Arc::new(Job { cancel: Cancel::new(), ended: Mutex::new(false), changed: Condvar::new() });
+    let job = Arc::new(Job {
+        cancel: Cancel::new(),
+        ended: Mutex::new(false),
+        changed: Condvar::new(),
+    });
     let (send, receive) = sync_channel(1);
     let worker = Arc::clone(&job);
     std::thread::scope(|scope| {
@@ -85,7 +94,10 @@ where
             worker.end();
         };
         let blocked = SignalsBlocked::new();
-        let spawned = std::thread::Builder::new().name("ai_audio".into()).stack_size(STACK).spawn_scoped(scope, body);
+        let spawned = std::thread::Builder::new()
+            .name("ai_audio".into())
+            .stack_size(STACK)
+            .spawn_scoped(scope, body);
         drop(blocked);
         if let Err(e) = spawned {
             return Err(Error::Internal(format!("cannot start a thread: {e}")));
@@ -96,7 +108,9 @@ where
             match receive.recv_timeout(POLL) {
                 Ok(Ok(result)) => return result.map_err(Into::into),
                 Ok(Err(panic)) => return Err(Error::Internal(panic_message(&*panic))),
-                Err(RecvTimeoutError::Disconnected) => return Err(Error::Internal("the worker vanished".into())),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Error::Internal("the worker vanished".into()));
+                }
                 Err(RecvTimeoutError::Timeout) => {
                     pgrx::check_for_interrupts!();
                     exit_without_postmaster();
@@ -108,7 +122,8 @@ where
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "unknown panic".into())
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "unknown panic".into())
 }
 
 /// The usual waits of a backend end when the postmaster dies; this one must too.
@@ -118,7 +133,11 @@ fn exit_without_postmaster() {
     }
     // SAFETY: a function of the server (storage/pmsignal.h) that asks the operating system.
     if unsafe { !PostmasterIsAliveInternal() } {
-        ereport!(FATAL, PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN, "terminating connection because the postmaster is gone");
+        ereport!(
+            FATAL,
+            PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN,
+            "terminating connection because the postmaster is gone"
+        );
     }
 }
 

@@ -36,8 +36,12 @@ pub enum Task {
 
 impl Task {
     /// All of them.
-    pub const ALL: [Task; 4] =
-        [Task::SpeakerEmbedding, Task::SpeechRecognition, Task::VoiceActivityDetection, Task::SpeakerSegmentation];
+    pub const ALL: [Task; 4] = [
+        Task::SpeakerEmbedding,
+        Task::SpeechRecognition,
+        Task::VoiceActivityDetection,
+        Task::SpeakerSegmentation,
+    ];
 
     /// The task of a name, as the catalog writes it.
     pub fn parse(name: &str) -> Option<Task> {
@@ -110,7 +114,8 @@ struct ManifestFile {
 }
 
 static MANIFEST: LazyLock<Manifest> = LazyLock::new(|| {
-    toml::from_str(include_str!("../models/manifest.toml")).unwrap_or_else(|e| panic!("models/manifest.toml: {e}"))
+    toml::from_str(include_str!("../models/manifest.toml"))
+        .unwrap_or_else(|e| panic!("models/manifest.toml: {e}"))
 });
 
 impl Entry {
@@ -161,14 +166,20 @@ impl Model {
             let rows = client.select(query, None, &[])?;
             rows.map(|row| {
                 let config: Option<JsonB> = row["config"].value()?;
-                let config: Config = config.and_then(|c| serde_json::from_value(c.0).ok()).unwrap_or_default();
+                let config: Config = config
+                    .and_then(|c| serde_json::from_value(c.0).ok())
+                    .unwrap_or_default();
                 let task: Option<String> = row["task"].value()?;
                 let task = task.as_deref().and_then(Task::parse);
                 Ok(Model {
                     name: row["name"].value()?.unwrap_or_default(),
                     aliases: config.aliases,
-                    task: task.ok_or_else(|| Error::Internal("a registered model has an unknown task".into()))?,
-                    dimensions: row["dimensions"].value::<i32>()?.and_then(|d| u32::try_from(d).ok()),
+                    task: task.ok_or_else(|| {
+                        Error::Internal("a registered model has an unknown task".into())
+                    })?,
+                    dimensions: row["dimensions"]
+                        .value::<i32>()?
+                        .and_then(|d| u32::try_from(d).ok()),
                     sample_rate: audio::SAMPLE_RATE,
                     languages: config.languages,
                     licence: config.licence,
@@ -192,7 +203,12 @@ impl Model {
             Some(model) => Some(model),
             None => Model::registered()?.into_iter().find(named),
         };
-        let unknown = || Ok(Error::UnknownModel { name: name.into(), known: known(|_| true)? });
+        let unknown = || {
+            Ok(Error::UnknownModel {
+                name: name.into(),
+                known: known(|_| true)?,
+            })
+        };
         found.map_or_else(|| unknown().and_then(Err), Ok)
     }
 
@@ -210,7 +226,10 @@ impl Model {
                 wanted: task.to_string(),
                 known: known()?,
             }),
-            Err(Error::UnknownModel { name, .. }) => Err(Error::UnknownModel { name, known: known()? }),
+            Err(Error::UnknownModel { name, .. }) => Err(Error::UnknownModel {
+                name,
+                known: known()?,
+            }),
             Err(other) => Err(other),
         }
     }
@@ -224,7 +243,10 @@ impl Model {
 /// The names of models.
 fn known(wanted: impl Fn(&Model) -> bool) -> Result<String, Error> {
     let all = Model::built_in().chain(Model::registered()?).filter(wanted);
-    Ok(all.flat_map(|m| std::iter::once(m.name).chain(m.aliases)).collect::<Vec<_>>().join(", "))
+    Ok(all
+        .flat_map(|m| std::iter::once(m.name).chain(m.aliases))
+        .collect::<Vec<_>>()
+        .join(", "))
 }
 
 /// A model is loaded anew for another file, number of threads or library.
@@ -251,9 +273,15 @@ pub struct Engine {
 impl Engine {
     /// The engine of the current settings.
     pub fn current() -> Self {
-        let options =
-            SessionOptions { threads: settings::threads(), cache_dir: Some(settings::cache_dir()), ..Default::default() };
-        Engine { library: settings::onnxruntime_library(), options }
+        let options = SessionOptions {
+            threads: settings::threads(),
+            cache_dir: Some(settings::cache_dir()),
+            ..Default::default()
+        };
+        Engine {
+            library: settings::onnxruntime_library(),
+            options,
+        }
     }
 
     /// The ONNX Runtime library, opened at first use.
@@ -275,19 +303,31 @@ impl Engine {
     ) -> Result<Loaded<T>, speech::Error> {
         let key = (model.path.clone(), self.options.threads);
         if let Some(model) = take(&key) {
-            return Ok(Loaded { key, model: Some(model) });
+            return Ok(Loaded {
+                key,
+                model: Some(model),
+            });
         }
         let _blocked = SignalsBlocked::new(); // the session starts threads
         let opened = open(&self.runtime()?, &model.path, &self.options)?;
         stats::MODEL_LOADS.add(1);
-        Ok(Loaded { key, model: Some(opened) })
+        Ok(Loaded {
+            key,
+            model: Some(opened),
+        })
     }
 }
 
 fn take<T: 'static>(key: &Key) -> Option<T> {
     let mut idle = idle();
-    let at = idle.iter().position(|i| i.key == *key && i.model.is::<T>())?;
-    idle.swap_remove(at).model.downcast().ok().map(|model| *model)
+    let at = idle
+        .iter()
+        .position(|i| i.key == *key && i.model.is::<T>())?;
+    idle.swap_remove(at)
+        .model
+        .downcast()
+        .ok()
+        .map(|model| *model)
 }
 
 /// A loaded model in use; it becomes idle again when dropped, unless the thread is panicking.
@@ -314,7 +354,10 @@ impl<T: Send + 'static> Drop for Loaded<T> {
         if let Some(model) = self.model.take()
             && !std::thread::panicking()
         {
-            idle().push(Idle { key: std::mem::take(&mut self.key), model: Box::new(model) });
+            idle().push(Idle {
+                key: std::mem::take(&mut self.key),
+                model: Box::new(model),
+            });
         }
     }
 }

@@ -26,11 +26,27 @@ static PROGRESS: GucSetting<bool> = GucSetting::<bool>::new(false);
 pub fn define() {
     define_paths();
     define_limits();
-    int(c"ai_audio.threads", c"Threads for one inference.",
-        c"0: as many as there are processors, and 1 in a parallel worker.", &THREADS, 0, 1024, GucFlags::default());
-    boolean(c"ai_audio.enable_annscan", c"Lets ORDER BY cosine_similarity(...) DESC use a pgvector index.",
-        c"Off: such queries sort, exactly and slowly.", &ENABLE_ANNSCAN);
-    boolean(c"ai_audio.progress", c"Reports progress of long work as INFO messages every few seconds.", c"", &PROGRESS);
+    int(
+        c"ai_audio.threads",
+        c"Threads for one inference.",
+        c"0: as many as there are processors, and 1 in a parallel worker.",
+        &THREADS,
+        0,
+        1024,
+        GucFlags::default(),
+    );
+    boolean(
+        c"ai_audio.enable_annscan",
+        c"Lets ORDER BY cosine_similarity(...) DESC use a pgvector index.",
+        c"Off: such queries sort, exactly and slowly.",
+        &ENABLE_ANNSCAN,
+    );
+    boolean(
+        c"ai_audio.progress",
+        c"Reports progress of long work as INFO messages every few seconds.",
+        c"",
+        &PROGRESS,
+    );
     #[cfg(any(feature = "pg15", feature = "pg16", feature = "pg17", feature = "pg18"))]
     // SAFETY: called in `_PG_init` after all settings are defined.
     unsafe {
@@ -40,17 +56,36 @@ pub fn define() {
 
 fn define_paths() {
     let string = |name, short, long, setting| {
-        GucRegistry::define_string_guc(name, short, long, setting, GucContext::Suset, GucFlags::SUPERUSER_ONLY);
+        GucRegistry::define_string_guc(
+            name,
+            short,
+            long,
+            setting,
+            GucContext::Suset,
+            GucFlags::SUPERUSER_ONLY,
+        );
     };
     string(c"ai_audio.onnxruntime_library", c"Absolute path of the ONNX Runtime library.",
         c"Empty: ai_audio/libonnxruntime.so beside the extension's own library. Opened at first use, once per session.",
         &ONNXRUNTIME_LIBRARY);
-    string(c"ai_audio.model_dir", c"Directory of the built-in models.",
-        c"Empty: extension/ai_audio/models in the installation's share directory.", &MODEL_DIR);
-    string(c"ai_audio.cache_dir", c"Directory of models optimised for this machine, shared by all sessions.",
-        c"Empty: pgsql_tmp_ai_audio in the data directory, which base backups leave out.", &CACHE_DIR);
-    string(c"ai_audio.allowed_dirs", c"Directories whose files may be read, separated by colons.",
-        c"Empty: any file that the server can read, for roles that may read server files.", &ALLOWED_DIRS);
+    string(
+        c"ai_audio.model_dir",
+        c"Directory of the built-in models.",
+        c"Empty: extension/ai_audio/models in the installation's share directory.",
+        &MODEL_DIR,
+    );
+    string(
+        c"ai_audio.cache_dir",
+        c"Directory of models optimised for this machine, shared by all sessions.",
+        c"Empty: pgsql_tmp_ai_audio in the data directory, which base backups leave out.",
+        &CACHE_DIR,
+    );
+    string(
+        c"ai_audio.allowed_dirs",
+        c"Directories whose files may be read, separated by colons.",
+        c"Empty: any file that the server can read, for roles that may read server files.",
+        &ALLOWED_DIRS,
+    );
     // SAFETY: the hook is guarded.
     unsafe {
         GucRegistry::define_string_guc_with_hooks(c"ai_audio.allowed_hosts",
@@ -61,7 +96,9 @@ fn define_paths() {
 }
 
 fn hosts(list: &str) -> impl Iterator<Item = &str> {
-    list.split(',').map(str::trim).filter(|host| !host.is_empty())
+    list.split(',')
+        .map(str::trim)
+        .filter(|host| !host.is_empty())
 }
 
 /// Refuses a list with an entry that could never match.
@@ -72,9 +109,18 @@ unsafe extern "C-unwind" fn check_allowed_hosts(
     _source: pg_sys::GucSource::Type,
 ) -> bool {
     // SAFETY: Postgres gives a NUL-terminated value, or NULL for no value.
-    let list = unsafe { new.as_ref().filter(|text| !text.is_null()).map(|text| CStr::from_ptr(*text).to_string_lossy()) };
-    let wrong = list.iter().flat_map(|list| hosts(list)).find_map(|host| source::check_allowed_host(host).err());
-    let Some(detail) = wrong.and_then(|error| CString::new(error.to_string()).ok()) else { return true };
+    let list = unsafe {
+        new.as_ref()
+            .filter(|text| !text.is_null())
+            .map(|text| CStr::from_ptr(*text).to_string_lossy())
+    };
+    let wrong = list
+        .iter()
+        .flat_map(|list| hosts(list))
+        .find_map(|host| source::check_allowed_host(host).err());
+    let Some(detail) = wrong.and_then(|error| CString::new(error.to_string()).ok()) else {
+        return true;
+    };
     // SAFETY: Postgres reads the copy when it reports that the value was refused.
     unsafe { pg_sys::GUC_check_errdetail_string = pg_sys::pstrdup(detail.as_ptr()) };
     false
@@ -83,28 +129,98 @@ unsafe extern "C-unwind" fn check_allowed_hosts(
 fn define_limits() {
     let seconds = GucFlags::UNIT_S;
     let millis = GucFlags::UNIT_MS;
-    int(c"ai_audio.max_duration", c"Longest stretch of a recording that one call works on.", c"",
-        &MAX_DURATION, 1, 7 * 24 * 3600, seconds);
-    int(c"ai_audio.max_size", c"Largest recording in bytes, wherever it comes from.", c"",
-        &MAX_SIZE, 1, 1024 * 1024, GucFlags::UNIT_MB);
-    int(c"ai_audio.cluster_memory", c"Most memory that one ai_voice_cluster may take.",
-        c"It takes (4 x dimensions + 320) bytes per voiceprint and 64 MB.", &CLUSTER_MEMORY, 64, i32::MAX, GucFlags::UNIT_MB);
-    int(c"ai_audio.fetch_timeout", c"Longest time that fetching one URL may take, redirects included.", c"",
-        &FETCH_TIMEOUT, 1, i32::MAX, millis);
-    int(c"ai_audio.connect_timeout", c"Longest time that one connection to a URL's host may take.", c"",
-        &CONNECT_TIMEOUT, 1, i32::MAX, millis);
-    int(c"ai_audio.max_redirects", c"Redirects that are followed when a URL is fetched.", c"",
-        &MAX_REDIRECTS, 0, 20, GucFlags::default());
+    int(
+        c"ai_audio.max_duration",
+        c"Longest stretch of a recording that one call works on.",
+        c"",
+        &MAX_DURATION,
+        1,
+        7 * 24 * 3600,
+        seconds,
+    );
+    int(
+        c"ai_audio.max_size",
+        c"Largest recording in bytes, wherever it comes from.",
+        c"",
+        &MAX_SIZE,
+        1,
+        1024 * 1024,
+        GucFlags::UNIT_MB,
+    );
+    int(
+        c"ai_audio.cluster_memory",
+        c"Most memory that one ai_voice_cluster may take.",
+        c"It takes (4 x dimensions + 320) bytes per voiceprint and 64 MB.",
+        &CLUSTER_MEMORY,
+        64,
+        i32::MAX,
+        GucFlags::UNIT_MB,
+    );
+    int(
+        c"ai_audio.fetch_timeout",
+        c"Longest time that fetching one URL may take, redirects included.",
+        c"",
+        &FETCH_TIMEOUT,
+        1,
+        i32::MAX,
+        millis,
+    );
+    int(
+        c"ai_audio.connect_timeout",
+        c"Longest time that one connection to a URL's host may take.",
+        c"",
+        &CONNECT_TIMEOUT,
+        1,
+        i32::MAX,
+        millis,
+    );
+    int(
+        c"ai_audio.max_redirects",
+        c"Redirects that are followed when a URL is fetched.",
+        c"",
+        &MAX_REDIRECTS,
+        0,
+        20,
+        GucFlags::default(),
+    );
 }
 
-fn int(name: &'static CStr, short: &'static CStr, long: &'static CStr, setting: &'static GucSetting<i32>, min: i32,
-       max: i32, flags: GucFlags) {
+fn int(
+    name: &'static CStr,
+    short: &'static CStr,
+    long: &'static CStr,
+    setting: &'static GucSetting<i32>,
+    min: i32,
+    max: i32,
+    flags: GucFlags,
+) {
     // What bounds the server's memory and threads is for its administrator to set.
-    GucRegistry::define_int_guc(name, short, long, setting, min, max, GucContext::Suset, flags);
+    GucRegistry::define_int_guc(
+        name,
+        short,
+        long,
+        setting,
+        min,
+        max,
+        GucContext::Suset,
+        flags,
+    );
 }
 
-fn boolean(name: &'static CStr, short: &'static CStr, long: &'static CStr, setting: &'static GucSetting<bool>) {
-    GucRegistry::define_bool_guc(name, short, long, setting, GucContext::Userset, GucFlags::default());
+fn boolean(
+    name: &'static CStr,
+    short: &'static CStr,
+    long: &'static CStr,
+    setting: &'static GucSetting<bool>,
+) {
+    GucRegistry::define_bool_guc(
+        name,
+        short,
+        long,
+        setting,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
 }
 
 fn text(setting: &GucSetting<Option<CString>>) -> Option<String> {
@@ -126,13 +242,25 @@ pub fn threads() -> usize {
 /// The ONNX Runtime library.
 pub fn onnxruntime_library() -> PathBuf {
     // SAFETY: a NUL-terminated array that the server fills at start.
-    let libdir = || PathBuf::from(unsafe { CStr::from_ptr((&raw const pg_sys::pkglib_path).cast()) }.to_string_lossy().as_ref());
-    text(&ONNXRUNTIME_LIBRARY).map_or_else(|| libdir().join("ai_audio/libonnxruntime.so"), PathBuf::from)
+    let libdir = || {
+        PathBuf::from(
+            unsafe { CStr::from_ptr((&raw const pg_sys::pkglib_path).cast()) }
+                .to_string_lossy()
+                .as_ref(),
+        )
+    };
+    text(&ONNXRUNTIME_LIBRARY).map_or_else(
+        || libdir().join("ai_audio/libonnxruntime.so"),
+        PathBuf::from,
+    )
 }
 
 /// The directory of the built-in models.
 pub fn model_dir() -> PathBuf {
-    text(&MODEL_DIR).map_or_else(|| share_dir().join("extension/ai_audio/models"), PathBuf::from)
+    text(&MODEL_DIR).map_or_else(
+        || share_dir().join("extension/ai_audio/models"),
+        PathBuf::from,
+    )
 }
 
 fn share_dir() -> PathBuf {
@@ -152,7 +280,11 @@ pub fn cache_dir() -> PathBuf {
 
 fn data_dir() -> PathBuf {
     // SAFETY: `DataDir` is set for the life of the server.
-    PathBuf::from(unsafe { CStr::from_ptr(pg_sys::DataDir) }.to_string_lossy().as_ref())
+    PathBuf::from(
+        unsafe { CStr::from_ptr(pg_sys::DataDir) }
+            .to_string_lossy()
+            .as_ref(),
+    )
 }
 
 /// Longest selection of a recording, milliseconds.
@@ -174,14 +306,23 @@ pub fn cluster_memory() -> u64 {
 pub fn file_rules() -> source::FileRules {
     // A list of empty names allows nothing; only no list at all allows everything.
     let list = text(&ALLOWED_DIRS);
-    let allowed_dirs = list.iter().flat_map(|dirs| dirs.split(':')).map(|dir| PathBuf::from(dir.trim())).collect();
-    source::FileRules { allowed_dirs, max_bytes: max_bytes() }
+    let allowed_dirs = list
+        .iter()
+        .flat_map(|dirs| dirs.split(':'))
+        .map(|dir| PathBuf::from(dir.trim()))
+        .collect();
+    source::FileRules {
+        allowed_dirs,
+        max_bytes: max_bytes(),
+    }
 }
 
 /// Rules for fetching URLs.
 pub fn fetch_rules() -> source::FetchRules {
     source::FetchRules {
-        allowed_hosts: hosts(&text(&ALLOWED_HOSTS).unwrap_or_default()).map(str::to_string).collect(),
+        allowed_hosts: hosts(&text(&ALLOWED_HOSTS).unwrap_or_default())
+            .map(str::to_string)
+            .collect(),
         max_bytes: max_bytes(),
         timeout: Duration::from_millis(FETCH_TIMEOUT.get() as u64),
         connect_timeout: Duration::from_millis(CONNECT_TIMEOUT.get() as u64),

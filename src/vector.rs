@@ -25,24 +25,44 @@ pub struct Vector(pub Vec<f32>);
 impl_sql_translatable!(Vector, "vector");
 
 impl FromDatum for Vector {
-    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _typoid: pg_sys::Oid) -> Option<Self> {
+    unsafe fn from_polymorphic_datum(
+        datum: pg_sys::Datum,
+        is_null: bool,
+        _typoid: pg_sys::Oid,
+    ) -> Option<Self> {
         // SAFETY: the caller vouches that a datum that is not NULL is a vector.
-        (!is_null).then(|| unsafe { Detoasted::new(datum).values::<f32>().map(|v| Vector(v.to_vec())) })?
+        (!is_null).then(|| unsafe {
+            Detoasted::new(datum)
+                .values::<f32>()
+                .map(|v| Vector(v.to_vec()))
+        })?
     }
 }
 
 impl IntoDatum for Vector {
     fn into_datum(self) -> Option<pg_sys::Datum> {
-        let dimensions = i16::try_from(self.0.len()).ok().filter(|d| (1..=MAX_DIMENSIONS as i16).contains(d));
+        let dimensions = i16::try_from(self.0.len())
+            .ok()
+            .filter(|d| (1..=MAX_DIMENSIONS as i16).contains(d));
         let Some(dimensions) = dimensions else {
-            ereport!(ERROR, PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-                format!("a vector has 1 to {MAX_DIMENSIONS} dimensions, not {}", self.0.len()));
+            ereport!(
+                ERROR,
+                PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                format!(
+                    "a vector has 1 to {MAX_DIMENSIONS} dimensions, not {}",
+                    self.0.len()
+                )
+            );
         };
         let size = HEADER + self.0.len() * size_of::<f32>();
         // SAFETY: palloc gives `size` aligned bytes, all of which are written here.
         unsafe {
             let start = pg_sys::palloc(size).cast::<u8>();
-            start.cast::<Header>().write(Header { length: (size as u32) << 2, dimensions, unused: 0 });
+            start.cast::<Header>().write(Header {
+                length: (size as u32) << 2,
+                dimensions,
+                unused: 0,
+            });
             std::ptr::copy_nonoverlapping(self.0.as_ptr(), start.add(HEADER).cast(), self.0.len());
             #[cfg(target_endian = "big")]
             pgrx::set_varsize_4b(start.cast(), size as i32);
@@ -68,7 +88,8 @@ unsafe impl BoxRet for Vector {
 unsafe impl<'fcx> ArgAbi<'fcx> for Vector {
     unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
         // SAFETY: the function's declaration makes the argument a vector.
-        unsafe { arg.unbox_arg_using_from_datum() }.unwrap_or_else(|| error!("a vector argument is damaged"))
+        unsafe { arg.unbox_arg_using_from_datum() }
+            .unwrap_or_else(|| error!("a vector argument is damaged"))
     }
 }
 
@@ -79,7 +100,8 @@ unsafe impl UnboxDatum for Vector {
         Self: 'src,
     {
         // SAFETY: as for `FromDatum`.
-        unsafe { Vector::from_datum(datum.sans_lifetime(), false) }.unwrap_or_else(|| error!("a vector is damaged"))
+        unsafe { Vector::from_datum(datum.sans_lifetime(), false) }
+            .unwrap_or_else(|| error!("a vector is damaged"))
     }
 }
 
@@ -97,8 +119,15 @@ impl Detoasted {
         // SAFETY: by contract. Plain 4-byte headers are the rule: no call into Postgres for them.
         unsafe {
             let plain = pgrx::varlena::varatt_is_4b_u(given);
-            let start = if plain { given } else { pg_sys::pg_detoast_datum(given) };
-            Detoasted { start, owned: start != given }
+            let start = if plain {
+                given
+            } else {
+                pg_sys::pg_detoast_datum(given)
+            };
+            Detoasted {
+                start,
+                owned: start != given,
+            }
         }
     }
 
@@ -117,7 +146,10 @@ impl Detoasted {
             if size < HEADER + dimensions * size_of::<T>() {
                 return None;
             }
-            Some(std::slice::from_raw_parts(self.start.cast::<u8>().add(HEADER).cast(), dimensions))
+            Some(std::slice::from_raw_parts(
+                self.start.cast::<u8>().add(HEADER).cast(),
+                dimensions,
+            ))
         }
     }
 }

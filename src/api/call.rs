@@ -6,8 +6,8 @@
 use std::ffi::CStr;
 use std::sync::Arc;
 
-use pgrx::prelude::*;
 use pgrx::FromDatum;
+use pgrx::prelude::*;
 use serde_json::{Map, Value};
 
 use crate::api::options;
@@ -51,9 +51,21 @@ impl Call {
         // SAFETY: by contract.
         let args = unsafe { Args::new(fcinfo) };
         let source = args.source(usize::from(args.count() > 1))?;
-        let model = if args.count() > 1 { Some(args.text(0)?) } else { None };
-        let options = if args.count() > 2 { args.options(2)? } else { Map::new() };
-        Ok(Call { model, source, options })
+        let model = if args.count() > 1 {
+            Some(args.text(0)?)
+        } else {
+            None
+        };
+        let options = if args.count() > 2 {
+            args.options(2)?
+        } else {
+            Map::new()
+        };
+        Ok(Call {
+            model,
+            source,
+            options,
+        })
     }
 
     /// Reads `(source)` or `(source, options)`.
@@ -63,8 +75,16 @@ impl Call {
     pub unsafe fn source_first(fcinfo: pg_sys::FunctionCallInfo) -> Result<Self, Error> {
         // SAFETY: by contract.
         let args = unsafe { Args::new(fcinfo) };
-        let options = if args.count() > 1 { args.options(1)? } else { Map::new() };
-        Ok(Call { model: None, source: args.source(0)?, options })
+        let options = if args.count() > 1 {
+            args.options(1)?
+        } else {
+            Map::new()
+        };
+        Ok(Call {
+            model: None,
+            source: args.source(0)?,
+            options,
+        })
     }
 
     /// Reads `(source [, model] [, options])`, any but the source NULL or left out; `None` if the source is NULL. Text
@@ -78,9 +98,14 @@ impl Call {
         if args.is_null(0) {
             return Ok(None);
         }
-        let mut call = Call { model: None, source: args.source(0)?, options: Map::new() };
+        let mut call = Call {
+            model: None,
+            source: args.source(0)?,
+            options: Map::new(),
+        };
         for index in (1..args.count()).filter(|i| !args.is_null(*i)) {
-            let is_model = index == 1 && !args.is_json(1) && !args.text(1)?.trim_start().starts_with('{');
+            let is_model =
+                index == 1 && !args.is_json(1) && !args.text(1)?.trim_start().starts_with('{');
             if is_model {
                 call.model = Some(args.text(1)?);
             } else {
@@ -108,8 +133,15 @@ impl Args<'_> {
             pg_sys::get_func_signature((*(*fcinfo).flinfo).fn_oid, &mut types, &mut count);
             let given = usize::try_from((*fcinfo).nargs).unwrap_or(0);
             let declared = usize::try_from(count).unwrap_or(0).min(given);
-            let types = if declared == 0 { &[] } else { std::slice::from_raw_parts(types, declared) };
-            Args { values: (*fcinfo).args.as_slice(declared), types }
+            let types = if declared == 0 {
+                &[]
+            } else {
+                std::slice::from_raw_parts(types, declared)
+            };
+            Args {
+                values: (*fcinfo).args.as_slice(declared),
+                types,
+            }
         }
     }
 
@@ -155,7 +187,8 @@ impl Args<'_> {
     pub fn get<T: FromDatum>(&self, index: usize) -> Result<T, Error> {
         let given = self.values.get(index).zip(self.types.get(index));
         // SAFETY: the declared type decides which `T` callers ask for.
-        let value = given.and_then(|(v, t)| unsafe { T::from_polymorphic_datum(v.value, v.isnull, *t) });
+        let value =
+            given.and_then(|(v, t)| unsafe { T::from_polymorphic_datum(v.value, v.isnull, *t) });
         value.ok_or_else(|| Error::Internal(format!("argument {} is missing", index + 1)))
     }
 }

@@ -33,8 +33,14 @@ fn ai_audio_embed(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<Vector>, Er
 fn embed(call: Call) -> Result<Option<Vector>, Error> {
     stats::CALLS.add(1);
     let (common, own) = options::read::<EmbedOptions>(call.options)?;
-    let model = Model::find(call.model.as_deref().unwrap_or("audio_embedding"), Task::SpeakerEmbedding)?;
-    let dimensions = own.dimensions.map(|d| padded_dimensions(d, &model)).transpose()?;
+    let model = Model::find(
+        call.model.as_deref().unwrap_or("audio_embedding"),
+        Task::SpeakerEmbedding,
+    )?;
+    let dimensions = own
+        .dimensions
+        .map(|d| padded_dimensions(d, &model))
+        .transpose()?;
     let selection = common.selection()?;
     let (engine, vad) = (Engine::current(), quality::vad()?);
     let voiceprint = Recording::new(&call.source).and_then(|recording| {
@@ -43,10 +49,15 @@ fn embed(call: Call) -> Result<Option<Vector>, Error> {
             let mut speaker = engine.load(&model, SpeakerModel::open)?;
             let voiceprint = stats::INFERENCE_US.time(|| speaker.embed(&audio.samples, cancel));
             let voiceprint = voiceprint.map_err(|e| recording.blame(e))?;
-            Ok((voiceprint, quality::short_speech(&engine, &vad, &audio.samples, cancel)?))
+            Ok((
+                voiceprint,
+                quality::short_speech(&engine, &vad, &audio.samples, cancel)?,
+            ))
         })
     });
-    let Some((mut voiceprint, little)) = common.on_error.apply(voiceprint)? else { return Ok(None) };
+    let Some((mut voiceprint, little)) = common.on_error.apply(voiceprint)? else {
+        return Ok(None);
+    };
     if let Some(ms) = little {
         quality::warn_of_little_speech(&call.source, ms);
     }

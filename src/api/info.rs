@@ -1,8 +1,8 @@
 //! What there is to know: about a recording, about this installation, about this backend's work.
 
+use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use pgrx::JsonB;
 use serde_json::json;
 
 use crate::api::call::Call;
@@ -25,7 +25,10 @@ fn info(call: Call) -> Result<Option<JsonB>, Error> {
         interrupt::run(|cancel| -> Result<_, Error> {
             let input = recording.open(cancel)?;
             let probed = audio::probe(&input, cancel.flag());
-            probed.map_err(|error| Error::Audio { name: recording.name().into(), error })
+            probed.map_err(|error| Error::Audio {
+                name: recording.name().into(),
+                error,
+            })
         })
     });
     let probed = common.on_error.apply(probed)?;
@@ -43,16 +46,27 @@ fn info(call: Call) -> Result<Option<JsonB>, Error> {
 /// `ai_audio_version()`: the extension, the ONNX Runtime it uses, and how it was built.
 #[pg_extern]
 #[allow(clippy::type_complexity)]
-fn ai_audio_version()
--> TableIterator<'static, (name!(extension, String), name!(onnxruntime, String), name!(build, String))> {
+fn ai_audio_version() -> TableIterator<
+    'static,
+    (
+        name!(extension, String),
+        name!(onnxruntime, String),
+        name!(build, String),
+    ),
+> {
     let engine = Engine::current();
     let runtime = interrupt::run(|_| engine.runtime().map_err(Error::from));
-    let onnxruntime = runtime.map_or_else(|e| format!("unavailable: {e}"), |r| r.version().to_string());
+    let onnxruntime =
+        runtime.map_or_else(|e| format!("unavailable: {e}"), |r| r.version().to_string());
     let build = format!(
         "PostgreSQL {}, {}, {}",
         pg_sys::PG_VERSION.to_string_lossy(),
         std::env::consts::ARCH,
-        if cfg!(debug_assertions) { "debug" } else { "release" }
+        if cfg!(debug_assertions) {
+            "debug"
+        } else {
+            "release"
+        }
     );
     TableIterator::once((env!("CARGO_PKG_VERSION").to_string(), onnxruntime, build))
 }

@@ -81,7 +81,10 @@ impl Recording {
     pub fn decode(&self, selection: &Selection, cancel: &Cancel) -> Result<Audio, Error> {
         let input = self.open(cancel)?;
         let decoded = stats::DECODE_US.time(|| audio::decode(&input, selection, cancel.flag()));
-        let audio = decoded.map_err(|error| Error::Audio { name: self.name.clone(), error })?;
+        let audio = decoded.map_err(|error| Error::Audio {
+            name: self.name.clone(),
+            error,
+        })?;
         stats::AUDIO_MS.add(audio.samples.len() as u64 * 1000 / u64::from(audio::SAMPLE_RATE));
         Ok(audio)
     }
@@ -110,7 +113,10 @@ impl Common {
 fn limited(bytes: &Arc<[u8]>) -> Result<Arc<[u8]>, source::Error> {
     let (bytes_given, limit) = (bytes.len() as u64, settings::max_bytes());
     if bytes_given > limit {
-        return Err(source::Error::BytesTooLarge { bytes: bytes_given, limit });
+        return Err(source::Error::BytesTooLarge {
+            bytes: bytes_given,
+            limit,
+        });
     }
     Ok(Arc::clone(bytes))
 }
@@ -118,7 +124,10 @@ fn limited(bytes: &Arc<[u8]>) -> Result<Arc<[u8]>, source::Error> {
 fn may_read_files() -> Result<(), Error> {
     // SAFETY: catalog look-ups in a transaction.
     let allowed = unsafe {
-        pg_sys::has_privs_of_role(pg_sys::GetUserId(), pg_sys::Oid::from(pg_sys::ROLE_PG_READ_SERVER_FILES))
+        pg_sys::has_privs_of_role(
+            pg_sys::GetUserId(),
+            pg_sys::Oid::from(pg_sys::ROLE_PG_READ_SERVER_FILES),
+        )
     };
     allowed.then_some(()).ok_or_else(|| Error::Privilege {
         message: "permission denied to read server files".into(),
@@ -132,7 +141,8 @@ fn may_fetch() -> Result<(), Error> {
     let allowed = unsafe {
         let user = pg_sys::GetUserId();
         let role = pg_sys::get_role_oid(FETCH_ROLE.as_ptr(), true);
-        pg_sys::superuser_arg(user) || (role != pg_sys::InvalidOid && pg_sys::has_privs_of_role(user, role))
+        pg_sys::superuser_arg(user)
+            || (role != pg_sys::InvalidOid && pg_sys::has_privs_of_role(user, role))
     };
     allowed.then_some(()).ok_or_else(|| Error::Privilege {
         message: "permission denied to fetch URLs".into(),

@@ -45,8 +45,20 @@ fn ai_audio_list_models() -> Result<
             let file = m.path.to_string_lossy().into_owned();
             let dimensions = m.dimensions.and_then(|d| i32::try_from(d).ok());
             let task = m.task.to_string();
-            (m.name, m.aliases, task, dimensions, m.sample_rate as i32, m.languages, m.licence, file, size, m.sha256,
-             loaded, m.built_in)
+            (
+                m.name,
+                m.aliases,
+                task,
+                dimensions,
+                m.sample_rate as i32,
+                m.languages,
+                m.licence,
+                file,
+                size,
+                m.sha256,
+                loaded,
+                m.built_in,
+            )
         })
         .collect();
     Ok(TableIterator::new(rows))
@@ -59,34 +71,57 @@ fn size_of_path(path: &Path) -> Option<u64> {
         return Some(meta.len());
     }
     let files = fs::read_dir(path).ok()?;
-    Some(files.filter_map(|f| f.ok()?.metadata().ok()).filter(fs::Metadata::is_file).map(|m| m.len()).sum())
+    Some(
+        files
+            .filter_map(|f| f.ok()?.metadata().ok())
+            .filter(fs::Metadata::is_file)
+            .map(|m| m.len())
+            .sum(),
+    )
 }
 
 /// `ai_audio_register_model(name, task, path, config)`: adds a model file of the server. Superusers only: ONNX Runtime
 /// trusts model files.
 #[pg_extern]
-fn ai_audio_register_model(name: &str, task: &str, path: &str, config: JsonB) -> Result<(), ErrorReport> {
+fn ai_audio_register_model(
+    name: &str,
+    task: &str,
+    path: &str,
+    config: JsonB,
+) -> Result<(), ErrorReport> {
     Ok(register(name, task, Path::new(path), &config)?)
 }
 
 fn register(name: &str, task: &str, path: &Path, config: &JsonB) -> Result<(), Error> {
     only_superusers("register")?;
     let known = || Task::ALL.map(|t| t.to_string()).join(", ");
-    let task = Task::parse(task).ok_or_else(|| Error::Argument(format!("unknown task \"{task}\": one of {}", known())))?;
+    let task = Task::parse(task)
+        .ok_or_else(|| Error::Argument(format!("unknown task \"{task}\": one of {}", known())))?;
     let parsed = models::config(&config.0)?;
     for new in std::iter::once(name).chain(parsed.aliases.iter().map(String::as_str)) {
         if new.is_empty() || new.len() > 63 {
-            return Err(Error::Argument(format!("a model's name has 1 to 63 bytes, not {}", new.len())));
+            return Err(Error::Argument(format!(
+                "a model's name has 1 to 63 bytes, not {}",
+                new.len()
+            )));
         }
         if Model::built_in().any(|m| m.name == new || m.aliases.iter().any(|a| a == new)) {
-            return Err(Error::Argument(format!("\"{new}\" is the name of a built-in model")));
+            return Err(Error::Argument(format!(
+                "\"{new}\" is the name of a built-in model"
+            )));
         }
     }
     if !path.is_absolute() {
-        return Err(Error::Argument(format!("the model's path \"{}\" must be absolute", path.display())));
+        return Err(Error::Argument(format!(
+            "the model's path \"{}\" must be absolute",
+            path.display()
+        )));
     }
     if !path.is_file() && !path.is_dir() {
-        return Err(Error::Argument(format!("\"{}\" is neither a file nor a directory", path.display())));
+        return Err(Error::Argument(format!(
+            "\"{}\" is neither a file nor a directory",
+            path.display()
+        )));
     }
     let engine = Engine::current();
     let file = path.to_path_buf();
@@ -100,7 +135,9 @@ fn register(name: &str, task: &str, path: &Path, config: &JsonB) -> Result<(), E
         &[name.into()],
     )?;
     if taken == Some(true) {
-        return Err(Error::Argument(format!("model \"{name}\" is registered already; drop it first with ai_audio_drop_model")));
+        return Err(Error::Argument(format!(
+            "model \"{name}\" is registered already; drop it first with ai_audio_drop_model"
+        )));
     }
     Spi::run_with_args(
         "INSERT INTO ai_audio.models (name, task, path, config, dimensions, sha256) VALUES ($1, $2, $3, $4, $5, $6)",
@@ -122,7 +159,10 @@ fn only_superusers(what: &str) -> Result<(), Error> {
         return Ok(());
     }
     let message = format!("permission denied to {what} a model");
-    Err(Error::Privilege { message, hint: "Models are code that runs in the server: only superusers manage them." })
+    Err(Error::Privilege {
+        message,
+        hint: "Models are code that runs in the server: only superusers manage them.",
+    })
 }
 
 /// Opens a model as its task would; gives the length of its vectors, if it makes any.
@@ -153,7 +193,8 @@ fn sha256_of(path: &Path) -> Result<Option<String>, Error> {
     if path.is_dir() {
         return Ok(None);
     }
-    let failed = |e: std::io::Error| Error::Argument(format!("cannot read \"{}\": {e}", path.display()));
+    let failed =
+        |e: std::io::Error| Error::Argument(format!("cannot read \"{}\": {e}", path.display()));
     let (mut file, mut hash) = (File::open(path).map_err(failed)?, Sha256::new());
     let mut block = vec![0; 1 << 20];
     loop {
@@ -162,7 +203,9 @@ fn sha256_of(path: &Path) -> Result<Option<String>, Error> {
             n => hash.update(&block[..n]),
         }
     }
-    Ok(Some(hash.finalize().iter().map(|b| format!("{b:02x}")).collect()))
+    Ok(Some(
+        hash.finalize().iter().map(|b| format!("{b:02x}")).collect(),
+    ))
 }
 
 /// `ai_audio_drop_model(name)`: forgets a registered model; its file stays.
@@ -174,7 +217,9 @@ fn ai_audio_drop_model(name: &str) -> Result<(), ErrorReport> {
 fn drop_model(name: &str) -> Result<(), Error> {
     only_superusers("drop")?;
     if Model::built_in().any(|m| m.name == name || m.aliases.iter().any(|a| a == name)) {
-        return Err(Error::Argument(format!("model \"{name}\" is built in and cannot be dropped")));
+        return Err(Error::Argument(format!(
+            "model \"{name}\" is built in and cannot be dropped"
+        )));
     }
     let path = Spi::get_one_with_args::<String>(
         "DELETE FROM ai_audio.models WHERE name OPERATOR(pg_catalog.=) $1 RETURNING path",
@@ -182,7 +227,11 @@ fn drop_model(name: &str) -> Result<(), Error> {
     );
     match path {
         Ok(Some(path)) => models::forget(&PathBuf::from(path)),
-        _ => return Err(Error::Argument(format!("no model is registered as \"{name}\""))),
+        _ => {
+            return Err(Error::Argument(format!(
+                "no model is registered as \"{name}\""
+            )));
+        }
     }
     Ok(())
 }

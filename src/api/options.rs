@@ -15,13 +15,19 @@ const MAX_DEPTH: usize = 32;
 /// Parses JSON, or its lenient form JSON5.
 pub fn parse_text(text: &str) -> Result<Map<String, Value>, Error> {
     if text.len() > MAX_TEXT {
-        return Err(Error::Options(format!("options are at most {MAX_TEXT} bytes long, not {}", text.len())));
+        return Err(Error::Options(format!(
+            "options are at most {MAX_TEXT} bytes long, not {}",
+            text.len()
+        )));
     }
     if nesting(text) > MAX_DEPTH {
         return Err(Error::Options("options are nested too deeply".into()));
     }
-    let value = json5::from_str(text)
-        .map_err(|e| Error::Options(format!("options must be a JSON object such as '{{\"start_time\": 1000}}': {e}")))?;
+    let value = json5::from_str(text).map_err(|e| {
+        Error::Options(format!(
+            "options must be a JSON object such as '{{\"start_time\": 1000}}': {e}"
+        ))
+    })?;
     object(value)
 }
 
@@ -29,7 +35,10 @@ pub fn parse_text(text: &str) -> Result<Map<String, Value>, Error> {
 pub fn object(value: Value) -> Result<Map<String, Value>, Error> {
     match value {
         Value::Object(map) => Ok(map),
-        other => Err(Error::Options(format!("options must be a JSON object, not {}", kind(&other)))),
+        other => Err(Error::Options(format!(
+            "options must be a JSON object, not {}",
+            kind(&other)
+        ))),
     }
 }
 
@@ -93,7 +102,9 @@ impl Channel {
         match self {
             Channel::Mix => Ok(audio::Channel::Mix),
             Channel::Index(i) => Ok(audio::Channel::Index(i)),
-            Channel::Each => Err(Error::Options("option \"channel\": this function takes 'mix' or a number".into())),
+            Channel::Each => Err(Error::Options(
+                "option \"channel\": this function takes 'mix' or a number".into(),
+            )),
         }
     }
 }
@@ -105,7 +116,10 @@ impl<'de> Deserialize<'de> for Channel {
             Value::String(s) if s == "mix" => Ok(Channel::Mix),
             Value::String(s) if s == "each" => Ok(Channel::Each),
             Value::String(s) => s.parse().map(Channel::Index).map_err(|_| wrong()),
-            value => whole(&value).and_then(|n| u32::try_from(n).ok()).map(Channel::Index).ok_or_else(wrong),
+            value => whole(&value)
+                .and_then(|n| u32::try_from(n).ok())
+                .map(Channel::Index)
+                .ok_or_else(wrong),
         }
     }
 }
@@ -138,12 +152,21 @@ impl OnError {
 /// Reads whole milliseconds, written as an integer or as a float without a fraction.
 pub fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let value = Value::deserialize(deserializer)?;
-    let wrong = || D::Error::custom(format!("expected milliseconds as a whole number from 0, found {value}"));
+    let wrong = || {
+        D::Error::custom(format!(
+            "expected milliseconds as a whole number from 0, found {value}"
+        ))
+    };
     whole(&value).map(Some).ok_or_else(wrong)
 }
 
 fn whole(value: &Value) -> Option<u64> {
-    let float = || value.as_f64().filter(|x| x.fract() == 0.0 && (0.0..9e15).contains(x)).map(|x| x as u64);
+    let float = || {
+        value
+            .as_f64()
+            .filter(|x| x.fract() == 0.0 && (0.0..9e15).contains(x))
+            .map(|x| x as u64)
+    };
     value.as_u64().or_else(float)
 }
 
@@ -166,21 +189,33 @@ pub fn read<T: Options>(mut options: Map<String, Value>) -> Result<(Common, T), 
         }
     }
     let known = known::<T>;
-    if let Some(unknown) = options.keys().find(|key| !own_names.contains(&key.as_str())) {
-        return Err(Error::UnknownOption { name: unknown.clone(), known: known() });
+    if let Some(unknown) = options
+        .keys()
+        .find(|key| !own_names.contains(&key.as_str()))
+    {
+        return Err(Error::UnknownOption {
+            name: unknown.clone(),
+            known: known(),
+        });
     }
     let common: Common = from_map(common, known)?;
     if let (Some(start), Some(end)) = (common.start_time, common.end_time)
         && start >= end
     {
-        return Err(Error::Options(format!("start_time ({start}) must be before end_time ({end})")));
+        return Err(Error::Options(format!(
+            "start_time ({start}) must be before end_time ({end})"
+        )));
     }
     Ok((common, from_map(options, known)?))
 }
 
 /// The names of all options of a function.
 pub fn known<T: Options>() -> String {
-    let mut names: Vec<&str> = fields_of::<Common>().iter().chain(fields_of::<T>()).copied().collect();
+    let mut names: Vec<&str> = fields_of::<Common>()
+        .iter()
+        .chain(fields_of::<T>())
+        .copied()
+        .collect();
     names.sort_unstable();
     names.join(", ")
 }
@@ -193,16 +228,26 @@ pub fn own<T: Options>(options: Map<String, Value>) -> Result<T, Error> {
     let names = fields_of::<T>();
     let known = || names.join(", ");
     if let Some(unknown) = options.keys().find(|key| !names.contains(&key.as_str())) {
-        return Err(Error::UnknownOption { name: unknown.clone(), known: known() });
+        return Err(Error::UnknownOption {
+            name: unknown.clone(),
+            known: known(),
+        });
     }
     from_map(options, known)
 }
 
 /// Reads the fields one by one, so that a wrong one is named.
-fn from_map<T: DeserializeOwned>(map: Map<String, Value>, known: impl Fn() -> String) -> Result<T, Error> {
+fn from_map<T: DeserializeOwned>(
+    map: Map<String, Value>,
+    known: impl Fn() -> String,
+) -> Result<T, Error> {
     serde_path_to_error::deserialize(Value::Object(map)).map_err(|e| {
         let option = e.path().to_string();
-        Error::WrongOption { option, reason: e.into_inner().to_string(), known: known() }
+        Error::WrongOption {
+            option,
+            reason: e.into_inner().to_string(),
+            known: known(),
+        }
     })
 }
 

@@ -24,7 +24,9 @@ fn ai_audio_quality(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<Record>, 
     // SAFETY: declared strict with a source, maybe options, and the OUT parameters below.
     let call = unsafe { Call::source_first(fcinfo) }?;
     let (common, _) = options::read::<NoMore>(call.options)?;
-    let Some(quality) = common.on_error.apply(quality_of(&call.source, &common))? else { return Ok(None) };
+    let Some(quality) = common.on_error.apply(quality_of(&call.source, &common))? else {
+        return Ok(None);
+    };
     let objection = quality.objection();
     let row = [
         (quality.speech_ms as f64 / 1000.0).into_datum(),
@@ -49,7 +51,12 @@ fn quality_of(source: &Source, common: &Common) -> Result<Quality, Error> {
     })
 }
 
-fn assess(engine: &Engine, vad: &Model, samples: &[f32], cancel: &Cancel) -> Result<Quality, Error> {
+fn assess(
+    engine: &Engine,
+    vad: &Model,
+    samples: &[f32],
+    cancel: &Cancel,
+) -> Result<Quality, Error> {
     let mut vad = engine.load(vad, Vad::open)?;
     vad.reset();
     let speech = stats::INFERENCE_US.time(|| vad.probabilities(samples, cancel))?;
@@ -67,7 +74,10 @@ pub struct Heard {
 impl Heard {
     /// Its side in a comparison.
     pub fn side(&self) -> Side {
-        Side { seconds: self.quality.speech_ms as f64 / 1000.0, narrow: self.quality.is_narrow() }
+        Side {
+            seconds: self.quality.speech_ms as f64 / 1000.0,
+            narrow: self.quality.is_narrow(),
+        }
     }
 }
 
@@ -79,7 +89,11 @@ pub fn hear(source: &Source, common: &Common, model: Option<&str>) -> Result<Hea
     stats::CALLS.add(1);
     let speaker = Model::find(model.unwrap_or("audio_embedding"), Task::SpeakerEmbedding)?;
     let vad = vad()?;
-    let (selection, recording, engine) = (common.selection()?, Recording::new(source)?, Engine::current());
+    let (selection, recording, engine) = (
+        common.selection()?,
+        Recording::new(source)?,
+        Engine::current(),
+    );
     interrupt::run(|cancel| -> Result<_, Error> {
         let audio = recording.decode(&selection, cancel)?;
         let quality = assess(&engine, &vad, &audio.samples, cancel)?;
@@ -87,7 +101,10 @@ pub fn hear(source: &Source, common: &Common, model: Option<&str>) -> Result<Hea
         let voiceprint = stats::INFERENCE_US.time(|| speaker.embed(&audio.samples, cancel));
         let mut voiceprint = voiceprint.map_err(|e| recording.blame(e))?;
         similarity::normalize(&mut voiceprint);
-        Ok(Heard { voiceprint, quality })
+        Ok(Heard {
+            voiceprint,
+            quality,
+        })
     })
 }
 
@@ -101,9 +118,15 @@ pub fn vad() -> Result<Model, Error> {
 
 /// Warns that a voiceprint was made of little speech.
 pub fn warn_of_little_speech(source: &Source, ms: u64) {
-    let message = format!("{} holds {:.1} s of speech", source.describe(), ms as f64 / 1000.0);
+    let message = format!(
+        "{} holds {:.1} s of speech",
+        source.describe(),
+        ms as f64 / 1000.0
+    );
     let hint = "Voiceprints of less than 1 s of speech are unreliable; 3 s and more are good. See ai_audio_quality.";
-    ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message, "ai_audio").set_hint(hint).report(PgLogLevel::WARNING);
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message, "ai_audio")
+        .set_hint(hint)
+        .report(PgLogLevel::WARNING);
 }
 
 /// Speech in a recording, milliseconds, if it is less than a voiceprint should be made of; the search ends where there
@@ -111,8 +134,15 @@ pub fn warn_of_little_speech(source: &Source, ms: u64) {
 ///
 /// # Errors
 /// [`speech::Error::Cancelled`], [`speech::Error::Inference`]. Without the model nothing is known and nothing said.
-pub fn short_speech(engine: &Engine, vad: &Model, samples: &[f32], cancel: &Cancel) -> Result<Option<u64>, Error> {
-    let Ok(mut vad) = engine.load(vad, Vad::open) else { return Ok(None) };
+pub fn short_speech(
+    engine: &Engine,
+    vad: &Model,
+    samples: &[f32],
+    cancel: &Cancel,
+) -> Result<Option<u64>, Error> {
+    let Ok(mut vad) = engine.load(vad, Vad::open) else {
+        return Ok(None);
+    };
     vad.reset();
     let mut spoken = 0;
     for part in samples.chunks(64 * WINDOW) {

@@ -17,19 +17,33 @@ impl Record {
     ///
     /// # Safety
     /// `fcinfo` is that of a running function, and each value is a datum of its parameter's type.
-    pub unsafe fn new(fcinfo: pg_sys::FunctionCallInfo, values: &[Option<pg_sys::Datum>]) -> Result<Self, Error> {
+    pub unsafe fn new(
+        fcinfo: pg_sys::FunctionCallInfo,
+        values: &[Option<pg_sys::Datum>],
+    ) -> Result<Self, Error> {
         let mut descriptor = std::ptr::null_mut();
         // SAFETY: by contract; the descriptor is palloc'ed and as wide as the values, which is checked.
         unsafe {
             let class = pg_sys::get_call_result_type(fcinfo, std::ptr::null_mut(), &mut descriptor);
-            let width = if descriptor.is_null() { 0 } else { usize::try_from((*descriptor).natts).unwrap_or(0) };
+            let width = if descriptor.is_null() {
+                0
+            } else {
+                usize::try_from((*descriptor).natts).unwrap_or(0)
+            };
             if class != pg_sys::TypeFuncClass::TYPEFUNC_COMPOSITE || width != values.len() {
-                return Err(Error::Internal(format!("a function declared with {width} OUT parameters has {}", values.len())));
+                return Err(Error::Internal(format!(
+                    "a function declared with {width} OUT parameters has {}",
+                    values.len()
+                )));
             }
             let descriptor = pg_sys::BlessTupleDesc(descriptor);
             let mut nulls: Vec<bool> = values.iter().map(Option::is_none).collect();
-            let mut datums: Vec<pg_sys::Datum> = values.iter().map(|v| v.unwrap_or(pg_sys::Datum::from(0))).collect();
-            let tuple = pg_sys::heap_form_tuple(descriptor, datums.as_mut_ptr(), nulls.as_mut_ptr());
+            let mut datums: Vec<pg_sys::Datum> = values
+                .iter()
+                .map(|v| v.unwrap_or(pg_sys::Datum::from(0)))
+                .collect();
+            let tuple =
+                pg_sys::heap_form_tuple(descriptor, datums.as_mut_ptr(), nulls.as_mut_ptr());
             Ok(Record(pg_sys::HeapTupleHeaderGetDatum((*tuple).t_data)))
         }
     }

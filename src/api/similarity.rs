@@ -41,17 +41,37 @@ macro_rules! similarity_function {
     };
 }
 
-similarity_function!(cosine_similarity_vector, pg_finfo_cosine_similarity_vector, |a, b| of::<f32>(a, b, cosine));
-similarity_function!(cosine_similarity_halfvec, pg_finfo_cosine_similarity_halfvec, |a, b| of::<f16>(a, b, cosine_f16));
-similarity_function!(cosine_similarity_real, pg_finfo_cosine_similarity_real, |a, b| of_arrays(a, b));
+similarity_function!(
+    cosine_similarity_vector,
+    pg_finfo_cosine_similarity_vector,
+    |a, b| of::<f32>(a, b, cosine)
+);
+similarity_function!(
+    cosine_similarity_halfvec,
+    pg_finfo_cosine_similarity_halfvec,
+    |a, b| of::<f16>(a, b, cosine_f16)
+);
+similarity_function!(
+    cosine_similarity_real,
+    pg_finfo_cosine_similarity_real,
+    |a, b| of_arrays(a, b)
+);
 
 /// # Safety
 /// Both datums are pgvector values with elements of type `T`.
-unsafe fn of<T>(a: pg_sys::Datum, b: pg_sys::Datum, cosine: fn(&[T], &[T]) -> Option<f64>) -> Option<f64> {
+unsafe fn of<T>(
+    a: pg_sys::Datum,
+    b: pg_sys::Datum,
+    cosine: fn(&[T], &[T]) -> Option<f64>,
+) -> Option<f64> {
     // SAFETY: by contract.
     let (a, b) = unsafe { (Detoasted::new(a), Detoasted::new(b)) };
     let (Some(a), Some(b)) = (unsafe { a.values::<T>() }, unsafe { b.values::<T>() }) else {
-        ereport!(ERROR, PgSqlErrorCode::ERRCODE_DATA_CORRUPTED, "a vector's length does not fit its dimensions");
+        ereport!(
+            ERROR,
+            PgSqlErrorCode::ERRCODE_DATA_CORRUPTED,
+            "a vector's length does not fit its dimensions"
+        );
     };
     same_dimensions(a.len(), b.len());
     cosine(a, b)
@@ -70,18 +90,27 @@ unsafe fn of_arrays(a: pg_sys::Datum, b: pg_sys::Datum) -> Option<f64> {
 /// The datum is a `real[]`.
 unsafe fn real_array(datum: pg_sys::Datum) -> Vec<f32> {
     // SAFETY: by contract.
-    let array = unsafe { Array::<f32>::from_polymorphic_datum(datum, false, pg_sys::FLOAT4ARRAYOID) };
+    let array =
+        unsafe { Array::<f32>::from_polymorphic_datum(datum, false, pg_sys::FLOAT4ARRAYOID) };
     let values: Option<Vec<f32>> = array.map_or(Some(Vec::new()), |a| a.iter().collect());
     let Some(values) = values else {
-        ereport!(ERROR, PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, "an array to compare must not contain NULL");
+        ereport!(
+            ERROR,
+            PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+            "an array to compare must not contain NULL"
+        );
     };
     values
 }
 
 fn same_dimensions(a: usize, b: usize) {
     if a != b {
-        ereport!(ERROR, PgSqlErrorCode::ERRCODE_DATA_EXCEPTION, format!("different dimensions: {a} and {b}"),
+        ereport!(
+            ERROR,
+            PgSqlErrorCode::ERRCODE_DATA_EXCEPTION,
+            format!("different dimensions: {a} and {b}"),
             "Voiceprints of different models cannot be compared. To compare a padded one, pad the other as well: \
-             ai_audio_embed's option \"dimensions\".");
+             ai_audio_embed's option \"dimensions\"."
+        );
     }
 }

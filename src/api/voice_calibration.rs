@@ -25,7 +25,11 @@ const MAX_PAIRS: usize = 2_000_000;
 ///
 /// # Errors
 /// [`Error::Argument`] if there is none.
-pub fn chosen(name: Option<&str>, model: Option<&str>, measured: Measured) -> Result<Calibration, Error> {
+pub fn chosen(
+    name: Option<&str>,
+    model: Option<&str>,
+    measured: Measured,
+) -> Result<Calibration, Error> {
     match name {
         Some(name) => stored(name),
         None => standard(model.unwrap_or(USUAL_MODEL), measured),
@@ -39,7 +43,9 @@ fn standard(model: &str, measured: Measured) -> Result<Calibration, Error> {
             "there is no calibration for model \"{model}\": fit one with ai_voice_calibrate and name it in option \"calibration\""
         ))
     };
-    score::standard(&model).map(|s| *s.of(measured)).ok_or_else(none)
+    score::standard(&model)
+        .map(|s| *s.of(measured))
+        .ok_or_else(none)
 }
 
 fn stored(name: &str) -> Result<Calibration, Error> {
@@ -48,9 +54,12 @@ fn stored(name: &str) -> Result<Calibration, Error> {
     Spi::connect(|client| {
         let rows = client.select(query, Some(1), &[name.into()])?;
         let Some(row) = rows.into_iter().next() else {
-            return Err(Error::Argument(format!("there is no calibration \"{name}\": see the table ai_audio.calibrations")));
+            return Err(Error::Argument(format!(
+                "there is no calibration \"{name}\": see the table ai_audio.calibrations"
+            )));
         };
-        let value = |column: &str| -> Result<f64, Error> { Ok(row[column].value()?.unwrap_or_default()) };
+        let value =
+            |column: &str| -> Result<f64, Error> { Ok(row[column].value()?.unwrap_or_default()) };
         Ok(Calibration {
             score: value("score")?,
             score_shortness: value("score_shortness")?,
@@ -69,7 +78,11 @@ fn ai_voice_calibrate(fcinfo: pg_sys::FunctionCallInfo) -> Result<Record, ErrorR
     let args = unsafe { Args::new(fcinfo) };
     let (query, name) = (args.text(0)?, args.text(1)?);
     if name.is_empty() || name.len() > 63 {
-        return Err(Error::Argument(format!("a calibration's name has 1 to 63 bytes, not {}", name.len())).into());
+        return Err(Error::Argument(format!(
+            "a calibration's name has 1 to 63 bytes, not {}",
+            name.len()
+        ))
+        .into());
     }
     let base = standard(USUAL_MODEL, Measured::Similarity)?;
     let pairs = pairs_of(&query)?;
@@ -117,13 +130,22 @@ fn keep(name: &str, fitted: &Fitted, pairs: i64, same: i64) -> Result<(), Error>
 
 /// Runs the user's query, read-only and with the user's own privileges.
 fn pairs_of(query: &str) -> Result<Vec<Pair>, Error> {
-    let text = CString::new(query).map_err(|_| Error::Argument("the query contains a zero byte".into()))?;
+    let text = CString::new(query)
+        .map_err(|_| Error::Argument("the query contains a zero byte".into()))?;
     Spi::connect(|_| {
         let mut pairs = Vec::new();
         // SAFETY: connected to SPI; the text is NUL-terminated. A cursor takes one statement that returns rows.
         let portal = unsafe {
-            pg_sys::SPI_cursor_open_with_args(std::ptr::null(), text.as_ptr(), 0, std::ptr::null_mut(),
-                std::ptr::null_mut(), std::ptr::null(), true, 0)
+            pg_sys::SPI_cursor_open_with_args(
+                std::ptr::null(),
+                text.as_ptr(),
+                0,
+                std::ptr::null_mut(),
+                std::ptr::null_mut(),
+                std::ptr::null(),
+                true,
+                0,
+            )
         };
         loop {
             pgrx::check_for_interrupts!();
@@ -140,7 +162,9 @@ fn pairs_of(query: &str) -> Result<Vec<Pair>, Error> {
             // SAFETY: the rows have been copied.
             unsafe { pg_sys::SPI_freetuptable(rows.table) };
             if pairs.len() > MAX_PAIRS {
-                return Err(Error::Argument(format!("the query returns more than {MAX_PAIRS} pairs: a sample will do")));
+                return Err(Error::Argument(format!(
+                    "the query returns more than {MAX_PAIRS} pairs: a sample will do"
+                )));
             }
         }
         // SAFETY: open, and not used again.
@@ -176,11 +200,20 @@ impl Rows {
         }
     }
 
-    fn value(&self, row: usize, (number, oid): (i32, pg_sys::Oid)) -> (pg_sys::Datum, bool, pg_sys::Oid) {
+    fn value(
+        &self,
+        row: usize,
+        (number, oid): (i32, pg_sys::Oid),
+    ) -> (pg_sys::Datum, bool, pg_sys::Oid) {
         let mut null = false;
         // SAFETY: `row` is below the count and `number` is a column's.
         let datum = unsafe {
-            pg_sys::SPI_getbinval(*(*self.table).vals.add(row), (*self.table).tupdesc, number, &mut null)
+            pg_sys::SPI_getbinval(
+                *(*self.table).vals.add(row),
+                (*self.table).tupdesc,
+                number,
+                &mut null,
+            )
         };
         (datum, null, oid)
     }
@@ -210,7 +243,10 @@ impl Columns {
                     .into(),
             )
         };
-        let same = rows.column("same_speaker").filter(|c| c.1 == pg_sys::BOOLOID).ok_or_else(shape)?;
+        let same = rows
+            .column("same_speaker")
+            .filter(|c| c.1 == pg_sys::BOOLOID)
+            .ok_or_else(shape)?;
         let number = |name: &str| rows.column(name).filter(|c| is_number(c.1));
         let vector = oid_of("vector");
         let side = |name: &str| rows.column(name).filter(|c| c.1 == vector);
@@ -219,7 +255,11 @@ impl Columns {
             (None, Some(a), Some(b)) => Measure::Vectors(a, b),
             _ => return Err(shape()),
         };
-        Ok(Columns { same, measure, seconds: ["duration_a", "duration_b"].map(number) })
+        Ok(Columns {
+            same,
+            measure,
+            seconds: ["duration_a", "duration_b"].map(number),
+        })
     }
 
     /// The pair in a row; nothing where its label or similarity is NULL.
@@ -231,9 +271,14 @@ impl Columns {
         };
         let sides = self.seconds.map(|column| {
             let seconds = column.and_then(|c| number(rows.value(row, c)));
-            seconds.map_or_else(Side::default, |seconds| Side { seconds, narrow: false })
+            seconds.map_or_else(Side::default, |seconds| Side {
+                seconds,
+                narrow: false,
+            })
         });
-        Ok(same.zip(score).map(|(same, score)| Pair { score, sides, same }))
+        Ok(same
+            .zip(score)
+            .map(|(same, score)| Pair { score, sides, same }))
     }
 }
 
@@ -243,7 +288,14 @@ fn get<T: FromDatum>((datum, null, oid): (pg_sys::Datum, bool, pg_sys::Oid)) -> 
 }
 
 fn is_number(oid: pg_sys::Oid) -> bool {
-    [pg_sys::FLOAT8OID, pg_sys::FLOAT4OID, pg_sys::NUMERICOID, pg_sys::INT4OID, pg_sys::INT8OID].contains(&oid)
+    [
+        pg_sys::FLOAT8OID,
+        pg_sys::FLOAT4OID,
+        pg_sys::NUMERICOID,
+        pg_sys::INT4OID,
+        pg_sys::INT8OID,
+    ]
+    .contains(&oid)
 }
 
 fn number(value: (pg_sys::Datum, bool, pg_sys::Oid)) -> Option<f64> {
@@ -261,9 +313,15 @@ fn number(value: (pg_sys::Datum, bool, pg_sys::Oid)) -> Option<f64> {
 /// # Errors
 /// [`Error::Argument`] for different dimensions.
 pub fn similarity(a: Option<Vector>, b: Option<Vector>) -> Result<Option<f64>, Error> {
-    let (Some(Vector(a)), Some(Vector(b))) = (a, b) else { return Ok(None) };
+    let (Some(Vector(a)), Some(Vector(b))) = (a, b) else {
+        return Ok(None);
+    };
     if a.len() != b.len() {
-        let message = format!("different dimensions: {} and {}; voiceprints of different models cannot be compared", a.len(), b.len());
+        let message = format!(
+            "different dimensions: {} and {}; voiceprints of different models cannot be compared",
+            a.len(),
+            b.len()
+        );
         return Err(Error::Argument(message));
     }
     Ok(cosine(&a, &b))

@@ -29,7 +29,11 @@ unsafe extern "C-unwind" {
     fn WinGetPartitionLocalMemory(window: *mut WindowObject, size: usize) -> *mut c_void;
     fn WinGetCurrentPosition(window: *mut WindowObject) -> i64;
     fn WinGetPartitionRowCount(window: *mut WindowObject) -> i64;
-    fn WinGetFuncArgCurrent(window: *mut WindowObject, argument: i32, is_null: *mut bool) -> pg_sys::Datum;
+    fn WinGetFuncArgCurrent(
+        window: *mut WindowObject,
+        argument: i32,
+        is_null: *mut bool,
+    ) -> pg_sys::Datum;
     fn WinGetFuncArgInPartition(
         window: *mut WindowObject,
         argument: i32,
@@ -65,14 +69,21 @@ pub extern "C" fn pg_finfo_ai_voice_cluster() -> &'static pg_sys::Pg_finfo_recor
 /// Called by Postgres as the window function that `sql/` declares.
 #[unsafe(no_mangle)]
 #[pg_guard]
-pub unsafe extern "C-unwind" fn ai_voice_cluster(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+pub unsafe extern "C-unwind" fn ai_voice_cluster(
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> pg_sys::Datum {
     // SAFETY: by contract; the context of a window function call is its window object, which is checked.
     unsafe {
         let window = (*fcinfo).context.cast::<WindowObject>();
         if window.is_null() || (*window).node.type_ != pg_sys::NodeTag::T_WindowObjectData {
-            ereport!(ERROR, PgSqlErrorCode::ERRCODE_WINDOWING_ERROR, "ai_voice_cluster must be called with OVER (...)");
+            ereport!(
+                ERROR,
+                PgSqlErrorCode::ERRCODE_WINDOWING_ERROR,
+                "ai_voice_cluster must be called with OVER (...)"
+            );
         }
-        let options = ((*fcinfo).nargs > 1).then(|| pg_sys::get_fn_expr_argtype((*fcinfo).flinfo, 1));
+        let options =
+            ((*fcinfo).nargs > 1).then(|| pg_sys::get_fn_expr_argtype((*fcinfo).flinfo, 1));
         match Partition::of(window, options).and_then(|p| p.current()) {
             Ok(0) => {
                 (*fcinfo).isnull = true;
@@ -103,13 +114,22 @@ impl Partition {
     unsafe fn of(window: *mut WindowObject, options: Option<pg_sys::Oid>) -> Result<Self, Error> {
         // SAFETY: by contract; one flag and one number per row fit the memory asked for. The first call decides its size.
         unsafe {
-            let rows = usize::try_from(pg_guard_ffi_boundary(|| WinGetPartitionRowCount(window))).unwrap_or(0);
+            let rows = usize::try_from(pg_guard_ffi_boundary(|| WinGetPartitionRowCount(window)))
+                .unwrap_or(0);
             if rows > i32::MAX as usize / size_of::<u32>() - 1 {
-                return Err(speech::Error::Memory { need: Rows::bytes(rows, 1), limit: settings::cluster_memory() }.into());
+                return Err(speech::Error::Memory {
+                    need: Rows::bytes(rows, 1),
+                    limit: settings::cluster_memory(),
+                }
+                .into());
             }
             let size = (rows + 1) * size_of::<u32>();
-            let memory = pg_guard_ffi_boundary(|| WinGetPartitionLocalMemory(window, size)).cast::<u32>();
-            let partition = Partition { window, groups: memory.add(1) };
+            let memory =
+                pg_guard_ffi_boundary(|| WinGetPartitionLocalMemory(window, size)).cast::<u32>();
+            let partition = Partition {
+                window,
+                groups: memory.add(1),
+            };
             if *memory == 0 {
                 let groups = partition.group(rows, options)?;
                 for (i, group) in groups.into_iter().enumerate() {
@@ -123,7 +143,11 @@ impl Partition {
 
     fn current(&self) -> Result<u32, Error> {
         // SAFETY: a position within the partition, for each of which there is a number.
-        Ok(unsafe { *self.groups.add(pg_guard_ffi_boundary(|| WinGetCurrentPosition(self.window)) as usize) })
+        Ok(unsafe {
+            *self
+                .groups
+                .add(pg_guard_ffi_boundary(|| WinGetCurrentPosition(self.window)) as usize)
+        })
     }
 
     fn group(&self, rows: usize, options: Option<pg_sys::Oid>) -> Result<Vec<Option<u32>>, Error> {
@@ -173,13 +197,23 @@ impl Partition {
         // SAFETY: a position within the partition; the first argument is declared a vector.
         unsafe {
             let datum = pg_guard_ffi_boundary(|| {
-                WinGetFuncArgInPartition(self.window, 0, position, FROM_THE_START, false, &mut null, &mut out)
+                WinGetFuncArgInPartition(
+                    self.window,
+                    0,
+                    position,
+                    FROM_THE_START,
+                    false,
+                    &mut null,
+                    &mut out,
+                )
             });
             if null || out {
                 return Ok(rows.push(None)?);
             }
             let vector = Detoasted::new(datum);
-            let values = vector.values::<f32>().ok_or_else(|| Error::Argument("a vector is damaged".into()))?;
+            let values = vector
+                .values::<f32>()
+                .ok_or_else(|| Error::Argument("a vector is damaged".into()))?;
             Ok(rows.push(Some(values))?)
         }
     }

@@ -4,10 +4,10 @@
 //! normalised against a cohort, a sample of the library's other voices, so that channel and language of the library do
 //! not shift them (AS-norm), and calibrated. The best name competes with the runners-up and with "nobody".
 
+use pgrx::IntoDatum;
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use pgrx::IntoDatum;
 use serde::Deserialize;
 use serde_json::Map;
 use speech::score::{Calibration, Measured, Side, as_norm};
@@ -58,16 +58,22 @@ struct IdentifyOptions {
 fn ai_voice_identify(fcinfo: pg_sys::FunctionCallInfo) -> Result<Record, ErrorReport> {
     // SAFETY: declared strict, with a vector, a regclass, maybe options, and the OUT parameters below.
     let args = unsafe { Args::new(fcinfo) };
-    let given = if args.count() > 2 { args.options(2)? } else { Map::new() };
+    let given = if args.count() > 2 {
+        args.options(2)?
+    } else {
+        Map::new()
+    };
     let found = identify(args.get::<Vector>(0)?, args.get::<pg_sys::Oid>(1)?, given)?;
     let best = found.as_ref();
     let row = [
-        best.and_then(|b| b.name.clone()).and_then(IntoDatum::into_datum),
+        best.and_then(|b| b.name.clone())
+            .and_then(IntoDatum::into_datum),
         best.and_then(|b| b.probability.into_datum()),
         best.and_then(|b| b.similarity.into_datum()),
         best.and_then(|b| b.margin).and_then(IntoDatum::into_datum),
         best.and_then(|b| b.nearest.clone().into_datum()),
-        best.and_then(|b| b.runner_up.clone()).and_then(IntoDatum::into_datum),
+        best.and_then(|b| b.runner_up.clone())
+            .and_then(IntoDatum::into_datum),
         best.and_then(|b| b.score).and_then(IntoDatum::into_datum),
     ];
     // SAFETY: as declared.
@@ -100,16 +106,33 @@ struct Voice {
 ///
 /// # Errors
 /// [`Error::Argument`] and [`Error::Options`] for columns and options, and what Postgres says of privileges.
-pub fn identify(probe: Vector, library: pg_sys::Oid, given: Map<String, serde_json::Value>) -> Result<Option<Identified>, Error> {
+pub fn identify(
+    probe: Vector,
+    library: pg_sys::Oid,
+    given: Map<String, serde_json::Value>,
+) -> Result<Option<Identified>, Error> {
     let options: IdentifyOptions = options::own(given)?;
-    let sides = [side("duration", options.duration, false)?, side("library_duration", options.library_duration, false)?];
+    let sides = [
+        side("duration", options.duration, false)?,
+        side("library_duration", options.library_duration, false)?,
+    ];
     let (prior, least) = (prior(options.prior)?, least(options.min_probability)?);
     let scale = Scale::of(&options)?;
     let library = Library::find(library, &options)?;
-    let candidates = best_of_each_name(library.nearest(&probe, options.candidates.unwrap_or(CANDIDATES))?);
-    let Some(best) = candidates.first() else { return Ok(None) };
-    let cohort = if scale.normalised.is_some() { library.cohort(&probe)? } else { Vec::new() };
-    let rated: Vec<(f64, Option<f64>)> = candidates.iter().map(|c| scale.rate(c, &cohort, sides)).collect();
+    let candidates =
+        best_of_each_name(library.nearest(&probe, options.candidates.unwrap_or(CANDIDATES))?);
+    let Some(best) = candidates.first() else {
+        return Ok(None);
+    };
+    let cohort = if scale.normalised.is_some() {
+        library.cohort(&probe)?
+    } else {
+        Vec::new()
+    };
+    let rated: Vec<(f64, Option<f64>)> = candidates
+        .iter()
+        .map(|c| scale.rate(c, &cohort, sides))
+        .collect();
     // The speaker is in the library with probability `prior`, and every row was equally likely to be theirs.
     let odds = prior / (1.0 - prior) / library.rows()?;
     // Candidates and "nobody" are exclusive hypotheses; ratios are scaled by the largest so that none overflows.
@@ -132,7 +155,9 @@ pub fn identify(probe: Vector, library: pg_sys::Oid, given: Map<String, serde_js
 fn least(probability: Option<f64>) -> Result<f64, Error> {
     match probability.unwrap_or(0.5) {
         p if (0.0..=1.0).contains(&p) => Ok(p),
-        p => Err(Error::Options(format!("option \"min_probability\" is a probability from 0 to 1, not {p}"))),
+        p => Err(Error::Options(format!(
+            "option \"min_probability\" is a probability from 0 to 1, not {p}"
+        ))),
     }
 }
 
@@ -156,9 +181,18 @@ struct Scale {
 impl Scale {
     fn of(options: &IdentifyOptions) -> Result<Self, Error> {
         if options.normalize == Some(true) && options.calibration.is_some() {
-            return Err(Error::Options("a calibration of your own is for plain similarities: it goes with normalize false".into()));
+            return Err(Error::Options(
+                "a calibration of your own is for plain similarities: it goes with normalize false"
+                    .into(),
+            ));
         }
-        let of = |measured| chosen(options.calibration.as_deref(), options.model.as_deref(), measured);
+        let of = |measured| {
+            chosen(
+                options.calibration.as_deref(),
+                options.model.as_deref(),
+                measured,
+            )
+        };
         let normalise = options.normalize.unwrap_or(options.calibration.is_none());
         Ok(Scale {
             plain: of(Measured::Similarity)?,
@@ -170,8 +204,12 @@ impl Scale {
     fn rate(&self, candidate: &Voice, cohort: &[Voice], sides: [Side; 2]) -> (f64, Option<f64>) {
         let others = || cohort.iter().filter(|c| c.name != candidate.name);
         let of_probe: Vec<f64> = others().map(|c| c.similarity).collect();
-        let of_candidate: Vec<f64> = others().filter_map(|c| cosine(&c.voiceprint, &candidate.voiceprint)).collect();
-        let score = self.normalised.and_then(|_| as_norm(candidate.similarity, &of_probe, &of_candidate));
+        let of_candidate: Vec<f64> = others()
+            .filter_map(|c| cosine(&c.voiceprint, &candidate.voiceprint))
+            .collect();
+        let score = self
+            .normalised
+            .and_then(|_| as_norm(candidate.similarity, &of_probe, &of_candidate));
         let llr = match (score, &self.normalised) {
             (Some(score), Some(normalised)) => normalised.log_likelihood_ratio(score, sides),
             _ => self.plain.log_likelihood_ratio(candidate.similarity, sides),
@@ -206,17 +244,28 @@ impl Library {
             if row.is_empty() {
                 return Err(Error::Argument("the library does not exist".into()));
             }
-            let number = |name| -> Result<f64, Error> { Ok(row.get_by_name::<f64, _>(name)?.unwrap_or(0.0)) };
+            let number = |name| -> Result<f64, Error> {
+                Ok(row.get_by_name::<f64, _>(name)?.unwrap_or(0.0))
+            };
             let text = |name| row.get_by_name::<String, _>(name);
-            Ok((text("relation")?, text("kind")?, number("pages")?, number("rows")?))
+            Ok((
+                text("relation")?,
+                text("kind")?,
+                number("pages")?,
+                number("rows")?,
+            ))
         })?;
-        let relation = relation.ok_or_else(|| Error::Argument("the library does not exist".into()))?;
+        let relation =
+            relation.ok_or_else(|| Error::Argument("the library does not exist".into()))?;
         let columns = columns(oid)?;
         let name = options.name.as_deref().unwrap_or("name");
         if !columns.iter().any(|c| c.0 == name) {
-            return Err(Error::Argument(format!("{relation} has no column \"{name}\": name it in option \"name\"")));
+            return Err(Error::Argument(format!(
+                "{relation} has no column \"{name}\": name it in option \"name\""
+            )));
         }
-        let (voiceprint, vector_type) = voiceprint_column(&relation, &columns, options.voiceprint.as_deref())?;
+        let (voiceprint, vector_type) =
+            voiceprint_column(&relation, &columns, options.voiceprint.as_deref())?;
         let sampled = matches!(kind.as_deref(), Some("r" | "m" | "p"));
         Ok(Library {
             relation,
@@ -225,13 +274,19 @@ impl Library {
             vector_schema: vector_schema()?,
             kind: vector_type,
             estimated_rows,
-            sample_percent: sampled.then(|| (100.0 * COHORT_PAGES / pages.max(COHORT_PAGES)).min(100.0)),
+            sample_percent: sampled
+                .then(|| (100.0 * COHORT_PAGES / pages.max(COHORT_PAGES)).min(100.0)),
         })
     }
 
     /// The rows nearest to the probe, by the index if there is one.
     fn nearest(&self, probe: &Vector, count: u32) -> Result<Vec<Voice>, Error> {
-        let Library { voiceprint, vector_schema, kind, .. } = self;
+        let Library {
+            voiceprint,
+            vector_schema,
+            kind,
+            ..
+        } = self;
         let order = format!(
             "ORDER BY {voiceprint} OPERATOR({vector_schema}.<=>) $1::{vector_schema}.{kind} LIMIT {}",
             count.clamp(1, 1000)
@@ -244,20 +299,31 @@ impl Library {
         if self.estimated_rows >= 1.0 {
             return Ok(self.estimated_rows);
         }
-        let count = format!("SELECT count(*) FROM (SELECT FROM {} LIMIT {COUNTED}) counted", self.relation);
+        let count = format!(
+            "SELECT count(*) FROM (SELECT FROM {} LIMIT {COUNTED}) counted",
+            self.relation
+        );
         Ok(Spi::get_one::<i64>(&count)?.map_or(1.0, |n| n.max(1) as f64))
     }
 
     /// A sample of the library, the same each time.
     fn cohort(&self, probe: &Vector) -> Result<Vec<Voice>, Error> {
         let sample = self.sample_percent.filter(|p| *p < 100.0);
-        let sample = sample.map(|p| format!("TABLESAMPLE SYSTEM ({p}) REPEATABLE (0)")).unwrap_or_default();
+        let sample = sample
+            .map(|p| format!("TABLESAMPLE SYSTEM ({p}) REPEATABLE (0)"))
+            .unwrap_or_default();
         self.select(&sample, &format!("LIMIT {COHORT}"), probe)
     }
 
     /// Rows with a name and a voiceprint that can be compared, as the caller may see them.
     fn select(&self, sample: &str, rest: &str, probe: &Vector) -> Result<Vec<Voice>, Error> {
-        let Library { relation, name, voiceprint, vector_schema, .. } = self;
+        let Library {
+            relation,
+            name,
+            voiceprint,
+            vector_schema,
+            ..
+        } = self;
         // Arrays, because their type needs no look-up in the catalog for each row.
         let query = format!(
             "SELECT {name}::pg_catalog.text AS name,
@@ -270,10 +336,21 @@ impl Library {
         Spi::connect(|client| {
             let mut voices = Vec::new();
             for row in client.select(&query, None, &[probe_argument])? {
-                let voice = row["name"].value::<String>()?.zip(row["voiceprint"].value::<Vec<f32>>()?);
-                let Some((name, voiceprint)) = voice else { continue };
-                if let Some(similarity) = (voiceprint.len() == probe.0.len()).then(|| cosine(&voiceprint, &probe.0)).flatten() {
-                    voices.push(Voice { name, voiceprint, similarity });
+                let voice = row["name"]
+                    .value::<String>()?
+                    .zip(row["voiceprint"].value::<Vec<f32>>()?);
+                let Some((name, voiceprint)) = voice else {
+                    continue;
+                };
+                if let Some(similarity) = (voiceprint.len() == probe.0.len())
+                    .then(|| cosine(&voiceprint, &probe.0))
+                    .flatten()
+                {
+                    voices.push(Voice {
+                        name,
+                        voiceprint,
+                        similarity,
+                    });
                 }
             }
             Ok(voices)
@@ -288,7 +365,12 @@ fn columns(relation: pg_sys::Oid) -> Result<Vec<(String, pg_sys::Oid)>, Error> {
     Spi::connect(|client| {
         let rows = client.select(query, None, &[relation.into()])?;
         let pair = |row: pgrx::spi::SpiHeapTupleData| -> Result<_, Error> {
-            Ok((row["name"].value::<String>()?.unwrap_or_default(), row["type"].value::<pg_sys::Oid>()?.unwrap_or(pg_sys::InvalidOid)))
+            Ok((
+                row["name"].value::<String>()?.unwrap_or_default(),
+                row["type"]
+                    .value::<pg_sys::Oid>()?
+                    .unwrap_or(pg_sys::InvalidOid),
+            ))
         };
         rows.map(pair).collect()
     })
@@ -301,7 +383,12 @@ fn voiceprint_column<'a>(
     wanted: Option<&str>,
 ) -> Result<(&'a str, &'static str), Error> {
     let kinds = ["vector", "halfvec"].map(|kind| (oid_of(kind), kind));
-    let kind = |oid: pg_sys::Oid| kinds.iter().find(|k| k.0 == oid && oid != pg_sys::InvalidOid).map(|k| k.1);
+    let kind = |oid: pg_sys::Oid| {
+        kinds
+            .iter()
+            .find(|k| k.0 == oid && oid != pg_sys::InvalidOid)
+            .map(|k| k.1)
+    };
     let fit: Vec<_> = columns
         .iter()
         .filter(|c| wanted.is_none_or(|w| w == c.0))
@@ -309,9 +396,15 @@ fn voiceprint_column<'a>(
         .collect();
     match (fit.first(), fit.len(), wanted) {
         (Some(column), 1, _) => Ok(*column),
-        (_, _, Some(name)) => Err(Error::Argument(format!("{relation} has no vector or halfvec column \"{name}\""))),
-        (_, 0, None) => Err(Error::Argument(format!("{relation} has no vector or halfvec column"))),
-        (..) => Err(Error::Argument(format!("{relation} has several vector columns: choose with option \"voiceprint\""))),
+        (_, _, Some(name)) => Err(Error::Argument(format!(
+            "{relation} has no vector or halfvec column \"{name}\""
+        ))),
+        (_, 0, None) => Err(Error::Argument(format!(
+            "{relation} has no vector or halfvec column"
+        ))),
+        (..) => Err(Error::Argument(format!(
+            "{relation} has several vector columns: choose with option \"voiceprint\""
+        ))),
     }
 }
 
@@ -319,7 +412,8 @@ fn vector_schema() -> Result<String, Error> {
     let query = "SELECT pg_catalog.quote_ident(n.nspname) FROM pg_catalog.pg_extension e
          JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace
          WHERE e.extname OPERATOR(pg_catalog.=) 'vector'";
-    Spi::get_one::<String>(query)?.ok_or_else(|| Error::Internal("the extension vector is missing".into()))
+    Spi::get_one::<String>(query)?
+        .ok_or_else(|| Error::Internal("the extension vector is missing".into()))
 }
 
 fn quoted(name: &str) -> String {

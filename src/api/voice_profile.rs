@@ -33,15 +33,24 @@ impl Profile {
     /// Adds (`sign` 1) or takes away (-1) a voiceprint. A zero vector has no direction and changes nothing.
     fn add(&mut self, vector: &[f32], weight: f64, sign: i128) -> Result<(), Error> {
         if !(0.0..=MAX_WEIGHT).contains(&weight) {
-            return Err(Error::Argument(format!("a weight is from 0 to {MAX_WEIGHT:e}, not {weight}")));
+            return Err(Error::Argument(format!(
+                "a weight is from 0 to {MAX_WEIGHT:e}, not {weight}"
+            )));
         }
-        let norm = vector.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+        let norm = vector
+            .iter()
+            .map(|x| f64::from(*x).powi(2))
+            .sum::<f64>()
+            .sqrt();
         if norm == 0.0 || weight == 0.0 {
             return Ok(());
         }
         self.fit(vector.len())?;
         let scale = weight / norm * ONE;
-        self.sum.iter_mut().zip(vector).for_each(|(sum, x)| *sum += sign * (f64::from(*x) * scale) as i128);
+        self.sum
+            .iter_mut()
+            .zip(vector)
+            .for_each(|(sum, x)| *sum += sign * (f64::from(*x) * scale) as i128);
         self.rows += sign as i64;
         Ok(())
     }
@@ -51,7 +60,10 @@ impl Profile {
             return Ok(());
         }
         self.fit(other.sum.len())?;
-        self.sum.iter_mut().zip(&other.sum).for_each(|(a, b)| *a += b);
+        self.sum
+            .iter_mut()
+            .zip(&other.sum)
+            .for_each(|(a, b)| *a += b);
         self.rows += other.rows;
         Ok(())
     }
@@ -63,7 +75,10 @@ impl Profile {
         if self.sum.len() == dimensions {
             return Ok(());
         }
-        let message = format!("voiceprints of one profile must be equally long: found {} and {dimensions} dimensions", self.sum.len());
+        let message = format!(
+            "voiceprints of one profile must be equally long: found {} and {dimensions} dimensions",
+            self.sum.len()
+        );
         Err(Error::Argument(message))
     }
 
@@ -71,18 +86,26 @@ impl Profile {
     fn direction(&self) -> Option<Vector> {
         let sum: Vec<f64> = self.sum.iter().map(|x| *x as f64 / ONE).collect();
         let norm = sum.iter().map(|x| x * x).sum::<f64>().sqrt();
-        (self.rows > 0 && norm > 1e-9).then(|| Vector(sum.iter().map(|x| (x / norm) as f32).collect()))
+        (self.rows > 0 && norm > 1e-9)
+            .then(|| Vector(sum.iter().map(|x| (x / norm) as f32).collect()))
     }
 
     fn to_bytes(&self) -> Vec<u8> {
-        self.rows.to_le_bytes().into_iter().chain(self.sum.iter().flat_map(|x| x.to_le_bytes())).collect()
+        self.rows
+            .to_le_bytes()
+            .into_iter()
+            .chain(self.sum.iter().flat_map(|x| x.to_le_bytes()))
+            .collect()
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (rows, sum) = bytes.split_first_chunk::<8>()?;
         let (sum, rest) = sum.as_chunks::<16>();
         let whole = rest.is_empty() && sum.len() <= MAX_DIMENSIONS;
-        whole.then(|| Profile { rows: i64::from_le_bytes(*rows), sum: sum.iter().map(|x| i128::from_le_bytes(*x)).collect() })
+        whole.then(|| Profile {
+            rows: i64::from_le_bytes(*rows),
+            sum: sum.iter().map(|x| i128::from_le_bytes(*x)).collect(),
+        })
     }
 }
 
@@ -111,7 +134,11 @@ impl Support {
     /// The argument is declared `internal` and came from [`Support::keep`].
     unsafe fn state<'a>(&self, index: usize) -> Option<&'a mut Profile> {
         // SAFETY: by contract; Postgres gives a state to one call at a time.
-        unsafe { self.argument::<pg_sys::Datum>(index, |d, null| (!null).then_some(d))?.cast_mut_ptr::<Profile>().as_mut() }
+        unsafe {
+            self.argument::<pg_sys::Datum>(index, |d, null| (!null).then_some(d))?
+                .cast_mut_ptr::<Profile>()
+                .as_mut()
+        }
     }
 
     unsafe fn value<T: FromDatum>(&self, index: usize) -> Option<T> {
@@ -119,7 +146,11 @@ impl Support {
         unsafe { self.argument(index, |datum, null| T::from_datum(datum, null)) }
     }
 
-    unsafe fn argument<T>(&self, index: usize, read: impl FnOnce(pg_sys::Datum, bool) -> Option<T>) -> Option<T> {
+    unsafe fn argument<T>(
+        &self,
+        index: usize,
+        read: impl FnOnce(pg_sys::Datum, bool) -> Option<T>,
+    ) -> Option<T> {
         // SAFETY: callers ask for arguments below nargs.
         let value = unsafe { (*self.0).args.as_slice((*self.0).nargs as usize) }[index];
         read(value.value, value.isnull)
@@ -132,7 +163,9 @@ impl Support {
         if unsafe { pg_sys::AggCheckCallContext(self.0, &mut context) } == 0 {
             return Err(Error::Internal("called outside an aggregate".into()));
         }
-        Ok(State(PgMemoryContexts::For(context).leak_and_drop_on_delete(profile)))
+        Ok(State(
+            PgMemoryContexts::For(context).leak_and_drop_on_delete(profile),
+        ))
     }
 
     /// Adds or takes away the row in arguments 1 (voiceprint) and 2 (weight, if there is one). Rows with a NULL change
@@ -140,7 +173,11 @@ impl Support {
     unsafe fn step(&self, sign: i128) -> Result<State, Error> {
         // SAFETY: the declared types.
         unsafe {
-            let weight = if (*self.0).nargs > 2 { self.value::<f64>(2) } else { Some(1.0) };
+            let weight = if (*self.0).nargs > 2 {
+                self.value::<f64>(2)
+            } else {
+                Some(1.0)
+            };
             let row = self.value::<Vector>(1).zip(weight);
             let state = match self.state(0) {
                 Some(profile) => State(profile),
@@ -189,7 +226,9 @@ fn ai_voice_profile_combine(fcinfo: pg_sys::FunctionCallInfo) -> Result<State, E
 #[pg_extern]
 fn ai_voice_profile_serialize(fcinfo: pg_sys::FunctionCallInfo) -> Vec<u8> {
     // SAFETY: declared (internal), strict.
-    unsafe { Support(fcinfo).state(0) }.map(|p| p.to_bytes()).unwrap_or_default()
+    unsafe { Support(fcinfo).state(0) }
+        .map(|p| p.to_bytes())
+        .unwrap_or_default()
 }
 
 /// A state from bytes.
@@ -198,8 +237,11 @@ fn ai_voice_profile_deserialize(fcinfo: pg_sys::FunctionCallInfo) -> Result<Stat
     // SAFETY: declared (bytea, internal), strict.
     unsafe {
         let support = Support(fcinfo);
-        let profile = support.value::<Vec<u8>>(0).and_then(|bytes| Profile::from_bytes(&bytes));
-        let profile = profile.ok_or_else(|| Error::Internal("a serialized profile is damaged".into()))?;
+        let profile = support
+            .value::<Vec<u8>>(0)
+            .and_then(|bytes| Profile::from_bytes(&bytes));
+        let profile =
+            profile.ok_or_else(|| Error::Internal("a serialized profile is damaged".into()))?;
         Ok(support.keep(profile)?)
     }
 }

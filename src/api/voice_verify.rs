@@ -1,8 +1,8 @@
 //! Same speaker or not: `ai_voice_verify` on voiceprints, `ai_audio_verify` on recordings.
 
+use pgrx::IntoDatum;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use pgrx::IntoDatum;
 use serde::Deserialize;
 use serde_json::Map;
 use speech::score::{Calibration, Measured, Side};
@@ -46,13 +46,21 @@ struct AudioOptions {
 fn ai_voice_verify(fcinfo: pg_sys::FunctionCallInfo) -> Result<Record, ErrorReport> {
     // SAFETY: declared strict, with two vectors, maybe options, and the OUT parameters of `verdict`.
     let args = unsafe { Args::new(fcinfo) };
-    let given = if args.count() > 2 { args.options(2)? } else { Map::new() };
+    let given = if args.count() > 2 {
+        args.options(2)?
+    } else {
+        Map::new()
+    };
     let options: VoiceOptions = options::own(given)?;
     let sides = [
         side("duration_a", options.duration_a, options.narrowband_a)?,
         side("duration_b", options.duration_b, options.narrowband_b)?,
     ];
-    let calibration = chosen(options.calibration.as_deref(), options.model.as_deref(), Measured::Similarity)?;
+    let calibration = chosen(
+        options.calibration.as_deref(),
+        options.model.as_deref(),
+        Measured::Similarity,
+    )?;
     let similarity = similarity(Some(args.get::<Vector>(0)?), Some(args.get::<Vector>(1)?))?;
     let verdict = verdict(similarity, &calibration, sides, prior(options.prior)?);
     // SAFETY: as declared.
@@ -64,23 +72,40 @@ fn ai_voice_verify(fcinfo: pg_sys::FunctionCallInfo) -> Result<Record, ErrorRepo
 fn ai_audio_verify(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<Record>, ErrorReport> {
     // SAFETY: declared strict, with two sources, maybe options, and the OUT parameters of `verdict`.
     let args = unsafe { Args::new(fcinfo) };
-    let given = if args.count() > 2 { args.options(2)? } else { Map::new() };
-    let Some(verdict) = verify_recordings(&args, given)? else { return Ok(None) };
+    let given = if args.count() > 2 {
+        args.options(2)?
+    } else {
+        Map::new()
+    };
+    let Some(verdict) = verify_recordings(&args, given)? else {
+        return Ok(None);
+    };
     // SAFETY: as declared.
     Ok(Some(unsafe { Record::new(fcinfo, &verdict) }?))
 }
 
-fn verify_recordings(args: &Args, given: Map<String, serde_json::Value>) -> Result<Option<Verdict>, Error> {
+fn verify_recordings(
+    args: &Args,
+    given: Map<String, serde_json::Value>,
+) -> Result<Option<Verdict>, Error> {
     let (common, options) = options::read::<AudioOptions>(given)?;
     if common.start_time.is_some() || common.end_time.is_some() {
         let message = "start_time and end_time are of one recording: cut with ai_audio_embed and compare with ai_voice_verify";
         return Err(Error::Options(message.into()));
     }
     let prior = prior(options.prior)?;
-    let calibration = chosen(options.calibration.as_deref(), options.model.as_deref(), Measured::Similarity)?;
+    let calibration = chosen(
+        options.calibration.as_deref(),
+        options.model.as_deref(),
+        Measured::Similarity,
+    )?;
     let heard = |index| hear(args, index, &common, options.model.as_deref());
-    let Some(a) = common.on_error.apply(heard(0))? else { return Ok(None) };
-    let Some(b) = common.on_error.apply(heard(1))? else { return Ok(None) };
+    let Some(a) = common.on_error.apply(heard(0))? else {
+        return Ok(None);
+    };
+    let Some(b) = common.on_error.apply(heard(1))? else {
+        return Ok(None);
+    };
     let sides = [a.side(), b.side()];
     let similarity = similarity(Some(Vector(a.voiceprint)), Some(Vector(b.voiceprint)))?;
     Ok(Some(verdict(similarity, &calibration, sides, prior)))
@@ -93,7 +118,12 @@ fn hear(args: &Args, index: usize, common: &Common, model: Option<&str>) -> Resu
 /// same_speaker, probability, similarity, threshold.
 type Verdict = [Option<pg_sys::Datum>; 4];
 
-fn verdict(similarity: Option<f64>, calibration: &Calibration, sides: [Side; 2], prior: f64) -> Verdict {
+fn verdict(
+    similarity: Option<f64>,
+    calibration: &Calibration,
+    sides: [Side; 2],
+    prior: f64,
+) -> Verdict {
     let threshold = calibration.threshold(0.5, sides, prior);
     let probability = similarity.map(|s| calibration.probability(s, sides, prior));
     [
@@ -110,9 +140,14 @@ fn verdict(similarity: Option<f64>, calibration: &Calibration, sides: [Side; 2],
 /// [`Error::Options`] for a duration that is none.
 pub fn side(option: &str, seconds: Option<f64>, narrow: bool) -> Result<Side, Error> {
     match seconds {
-        None => Ok(Side { narrow, ..Side::default() }),
+        None => Ok(Side {
+            narrow,
+            ..Side::default()
+        }),
         Some(seconds) if seconds.is_finite() && seconds >= 0.0 => Ok(Side { seconds, narrow }),
-        Some(wrong) => Err(Error::Options(format!("option \"{option}\" is a number of seconds, not {wrong}"))),
+        Some(wrong) => Err(Error::Options(format!(
+            "option \"{option}\" is a number of seconds, not {wrong}"
+        ))),
     }
 }
 
@@ -123,6 +158,8 @@ pub fn side(option: &str, seconds: Option<f64>, narrow: bool) -> Result<Side, Er
 pub fn prior(prior: Option<f64>) -> Result<f64, Error> {
     match prior.unwrap_or(0.5) {
         p if p > 0.0 && p < 1.0 => Ok(p),
-        p => Err(Error::Options(format!("option \"prior\" is a probability between 0 and 1, not {p}"))),
+        p => Err(Error::Options(format!(
+            "option \"prior\" is a probability between 0 and 1, not {p}"
+        ))),
     }
 }

@@ -31,7 +31,9 @@ pub fn install() {
 /// Called by the planner.
 #[unsafe(no_mangle)]
 #[pg_guard]
-pub unsafe extern "C-unwind" fn ai_audio_similarity_support(_fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+pub unsafe extern "C-unwind" fn ai_audio_similarity_support(
+    _fcinfo: pg_sys::FunctionCallInfo,
+) -> pg_sys::Datum {
     pg_sys::Datum::from(0)
 }
 
@@ -71,12 +73,20 @@ struct Wanted {
     more_keys: bool,
 }
 
-unsafe fn offer(root: *mut pg_sys::PlannerInfo, rel: *mut pg_sys::RelOptInfo, entry: *mut pg_sys::RangeTblEntry) {
+unsafe fn offer(
+    root: *mut pg_sys::PlannerInfo,
+    rel: *mut pg_sys::RelOptInfo,
+    entry: *mut pg_sys::RangeTblEntry,
+) {
     // SAFETY: the planner's live nodes.
     unsafe {
-        let Some(wanted) = wanted(root, rel) else { return };
+        let Some(wanted) = wanted(root, rel) else {
+            return;
+        };
         for index in items::<pg_sys::IndexOptInfo>((*rel).indexlist) {
-            let Some(scan) = Scan::of(&*index, &wanted) else { continue };
+            let Some(scan) = Scan::of(&*index, &wanted) else {
+                continue;
+            };
             match scan.objection(root, rel, entry, &wanted) {
                 None if settings::enable_annscan() => scan.add_path(root, rel, &wanted),
                 None => not_used(index, "ai_audio.enable_annscan is off"),
@@ -90,7 +100,11 @@ unsafe fn not_used(index: *mut pg_sys::IndexOptInfo, why: &str) {
     // SAFETY: the index exists; its name is palloc'ed.
     let name = unsafe {
         let name = pg_sys::get_rel_name((*index).indexoid);
-        if name.is_null() { "?".into() } else { CStr::from_ptr(name).to_string_lossy() }
+        if name.is_null() {
+            "?".into()
+        } else {
+            CStr::from_ptr(name).to_string_lossy()
+        }
     };
     debug1!("index \"{name}\" not used for cosine_similarity: {why}");
 }
@@ -106,15 +120,17 @@ unsafe fn wanted(root: *mut pg_sys::PlannerInfo, rel: *mut pg_sys::RelOptInfo) -
             return None;
         }
         let calls = members(class, rel).filter_map(|m| similarity_call((*m).em_expr.cast()));
-        calls.map(|call| {
-            let mut arguments = items::<pg_sys::Node>((*call).args);
-            Some(Wanted {
-                pathkey,
-                call,
-                arguments: [arguments.next()?, arguments.next()?],
-                more_keys: (*pathkeys).length > 1,
+        calls
+            .map(|call| {
+                let mut arguments = items::<pg_sys::Node>((*call).args);
+                Some(Wanted {
+                    pathkey,
+                    call,
+                    arguments: [arguments.next()?, arguments.next()?],
+                    more_keys: (*pathkeys).length > 1,
+                })
             })
-        }).next()?
+            .next()?
     }
 }
 
@@ -138,8 +154,13 @@ unsafe fn members(
         #[cfg(feature = "pg18")]
         let children = {
             let (lists, at) = ((*class).ec_childmembers, (*rel).relid as usize);
-            let there = !lists.is_null() && at < usize::try_from((*class).ec_childmembers_size).unwrap_or(0);
-            if there { *lists.add(at) } else { std::ptr::null_mut() }
+            let there = !lists.is_null()
+                && at < usize::try_from((*class).ec_childmembers_size).unwrap_or(0);
+            if there {
+                *lists.add(at)
+            } else {
+                std::ptr::null_mut()
+            }
         };
         #[cfg(not(feature = "pg18"))]
         let children = std::ptr::null_mut();
@@ -151,7 +172,8 @@ unsafe fn members(
 unsafe fn similarity_call(expression: *mut pg_sys::Node) -> Option<*mut pg_sys::FuncExpr> {
     // SAFETY: a live expression.
     unsafe {
-        let call = cast::<pg_sys::FuncExpr>(strip_relabels(expression), pg_sys::NodeTag::T_FuncExpr)?;
+        let call =
+            cast::<pg_sys::FuncExpr>(strip_relabels(expression), pg_sys::NodeTag::T_FuncExpr)?;
         let two = call.args.as_ref().is_some_and(|a| a.length == 2);
         (two && catalog::kind(call.funcid) == Kind::Similarity).then_some(std::ptr::from_mut(call))
     }
@@ -182,7 +204,11 @@ impl<'a> Scan<'a> {
     unsafe fn of(index: &'a pg_sys::IndexOptInfo, wanted: &Wanted) -> Option<Self> {
         // SAFETY: by contract; a key column has an operator family and an input type.
         unsafe {
-            if !index.amcanorderbyop || index.nkeycolumns < 1 || index.hypothetical || index.predOK_fails() {
+            if !index.amcanorderbyop
+                || index.nkeycolumns < 1
+                || index.hypothetical
+                || index.predOK_fails()
+            {
                 return None;
             }
             let (family, input) = (*index.opfamily, *index.opcintype);
@@ -193,11 +219,24 @@ impl<'a> Scan<'a> {
             let own = std::ptr::from_ref(index).cast_mut();
             let holds = |n: *mut pg_sys::Node| pg_sys::match_index_to_operand(n, 0, own);
             let [a, b] = wanted.arguments;
-            let (column, probe) = if holds(a) { (a, b) } else if holds(b) { (b, a) } else { return None };
+            let (column, probe) = if holds(a) {
+                (a, b)
+            } else if holds(b) {
+                (b, a)
+            } else {
+                return None;
+            };
             let method = method_of(index)?;
-            let steady = !pg_sys::contain_var_clause(probe) && !pg_sys::contain_volatile_functions(probe);
+            let steady =
+                !pg_sys::contain_var_clause(probe) && !pg_sys::contain_volatile_functions(probe);
             let fits = pg_sys::exprType(probe) == input;
-            (steady && fits).then_some(Scan { index, column, probe, operator, method })
+            (steady && fits).then_some(Scan {
+                index,
+                column,
+                probe,
+                operator,
+                method,
+            })
         }
     }
 
@@ -212,7 +251,10 @@ impl<'a> Scan<'a> {
         // SAFETY: the planner's live nodes.
         unsafe {
             if (*wanted.pathkey).pk_nulls_first && !self.has_no_nulls(rel, entry, wanted) {
-                return Some("NULLs come first and the column may hold some; say NULLS LAST, or NOT NULL".into());
+                return Some(
+                    "NULLs come first and the column may hold some; say NULLS LAST, or NOT NULL"
+                        .into(),
+                );
             }
             let reach = Reach::of(self.method, self.index, (*rel).tuples);
             if let Some(why) = reach.objection(needed(root, wanted)) {
@@ -220,8 +262,13 @@ impl<'a> Scan<'a> {
             }
             let filtered = self.has_filters(wanted) || loses_rows_in_joins(root, rel);
             (filtered && !reach.strict).then(|| match self.method {
-                Method::Hnsw => "rows are filtered after the index; set hnsw.iterative_scan = strict_order".into(),
-                Method::IvfFlat => "rows are filtered after the index, and ivfflat cannot scan on in order".into(),
+                Method::Hnsw => {
+                    "rows are filtered after the index; set hnsw.iterative_scan = strict_order"
+                        .into()
+                }
+                Method::IvfFlat => {
+                    "rows are filtered after the index, and ivfflat cannot scan on in order".into()
+                }
             })
         }
     }
@@ -261,7 +308,9 @@ impl<'a> Scan<'a> {
     unsafe fn bounds_similarity(&self, clause: *mut pg_sys::Node, wanted: &Wanted) -> bool {
         // SAFETY: a live expression.
         unsafe {
-            let Some(operator) = cast::<pg_sys::OpExpr>(clause, pg_sys::NodeTag::T_OpExpr) else { return false };
+            let Some(operator) = cast::<pg_sys::OpExpr>(clause, pg_sys::NodeTag::T_OpExpr) else {
+                return false;
+            };
             let arguments: Vec<*mut pg_sys::Node> = items(operator.args).collect();
             let (similarity, other) = match arguments[..] {
                 [a, b] if same(a, wanted.call) => (true, b),
@@ -288,16 +337,29 @@ impl<'a> Scan<'a> {
     unsafe fn cuts_the_near_end(&self, clause: *mut pg_sys::Node, wanted: &Wanted) -> bool {
         // SAFETY: a live expression.
         unsafe {
-            let Some(operator) = cast::<pg_sys::OpExpr>(clause, pg_sys::NodeTag::T_OpExpr) else { return false };
-            let left = items::<pg_sys::Node>(operator.args).next().is_some_and(|a| same(a, wanted.call));
+            let Some(operator) = cast::<pg_sys::OpExpr>(clause, pg_sys::NodeTag::T_OpExpr) else {
+                return false;
+            };
+            let left = items::<pg_sys::Node>(operator.args)
+                .next()
+                .is_some_and(|a| same(a, wanted.call));
             let name = pg_sys::get_opname(operator.opno);
-            let name = if name.is_null() { c"" } else { CStr::from_ptr(name) };
+            let name = if name.is_null() {
+                c""
+            } else {
+                CStr::from_ptr(name)
+            };
             let from_below = if left { [c">", c">="] } else { [c"<", c"<="] };
             !from_below.contains(&name)
         }
     }
 
-    unsafe fn add_path(&self, root: *mut pg_sys::PlannerInfo, rel: *mut pg_sys::RelOptInfo, wanted: &Wanted) {
+    unsafe fn add_path(
+        &self,
+        root: *mut pg_sys::PlannerInfo,
+        rel: *mut pg_sys::RelOptInfo,
+        wanted: &Wanted,
+    ) {
         // SAFETY: arguments as `build_index_paths` passes them for an ordering operator.
         unsafe {
             let none = std::ptr::null_mut();
@@ -345,7 +407,11 @@ unsafe fn method_of(index: &pg_sys::IndexOptInfo) -> Option<Method> {
     // SAFETY: the access method exists while an index uses it; the name is palloc'ed.
     let name = unsafe {
         let name = pg_sys::get_am_name(index.relam);
-        if name.is_null() { return None } else { CStr::from_ptr(name) }
+        if name.is_null() {
+            return None;
+        } else {
+            CStr::from_ptr(name)
+        }
     };
     match name.to_bytes() {
         b"hnsw" => Some(Method::Hnsw),
@@ -361,7 +427,11 @@ unsafe fn underlying_column<'a>(node: *mut pg_sys::Node) -> Option<&'a mut pg_sy
         let node = strip_relabels(node);
         if let Some(function) = cast::<pg_sys::FuncExpr>(node, pg_sys::NodeTag::T_FuncExpr) {
             let first = items::<pg_sys::Node>(function.args).next()?;
-            return if pg_sys::func_strict(function.funcid) { underlying_column(first) } else { None };
+            return if pg_sys::func_strict(function.funcid) {
+                underlying_column(first)
+            } else {
+                None
+            };
         }
         cast::<pg_sys::Var>(node, pg_sys::NodeTag::T_Var)
     }
@@ -371,7 +441,10 @@ unsafe fn is_not_null(entry: *mut pg_sys::RangeTblEntry, var: &pg_sys::Var) -> b
     // SAFETY: the relation is locked by the query; the tuple is released after the flag was read.
     unsafe {
         let cache = pg_sys::SysCacheIdentifier::ATTNUM as i32;
-        let (relation, number) = (pg_sys::Datum::from((*entry).relid), pg_sys::Datum::from(var.varattno));
+        let (relation, number) = (
+            pg_sys::Datum::from((*entry).relid),
+            pg_sys::Datum::from(var.varattno),
+        );
         let tuple = pg_sys::SearchSysCache2(cache, relation, number);
         if tuple.is_null() {
             return false;
@@ -401,7 +474,8 @@ unsafe fn needed(root: *mut pg_sys::PlannerInfo, wanted: &Wanted) -> Needed {
         let limit = (*root).limit_tuples;
         if limit > 0.0 {
             // Rows that tie in the first key must all be seen to sort them by the next.
-            let ties = wanted.more_keys || query.limitOption == pg_sys::LimitOption::LIMIT_OPTION_WITH_TIES;
+            let ties = wanted.more_keys
+                || query.limitOption == pg_sys::LimitOption::LIMIT_OPTION_WITH_TIES;
             return Needed::AtMost(limit + f64::from(u8::from(ties)));
         }
         let plain = query.groupClause.is_null()
@@ -411,7 +485,11 @@ unsafe fn needed(root: *mut pg_sys::PlannerInfo, wanted: &Wanted) -> Needed {
             && !query.hasAggs
             && !query.hasWindowFuncs
             && !query.hasTargetSRFs;
-        if plain && !query.limitCount.is_null() { Needed::Unknown } else { Needed::All }
+        if plain && !query.limitCount.is_null() {
+            Needed::Unknown
+        } else {
+            Needed::All
+        }
     }
 }
 
@@ -430,15 +508,27 @@ impl Reach {
         match method {
             Method::Hnsw if setting(c"hnsw.iterative_scan").as_deref() == Some("strict_order") => {
                 let rows = number(c"hnsw.max_scan_tuples", 20_000.0);
-                Reach { rows, strict: true, because: "hnsw.max_scan_tuples" }
+                Reach {
+                    rows,
+                    strict: true,
+                    because: "hnsw.max_scan_tuples",
+                }
             }
-            Method::Hnsw => Reach { rows: number(c"hnsw.ef_search", 40.0), strict: false, because: "hnsw.ef_search" },
+            Method::Hnsw => Reach {
+                rows: number(c"hnsw.ef_search", 40.0),
+                strict: false,
+                because: "hnsw.ef_search",
+            },
             Method::IvfFlat => {
                 // SAFETY: the index exists.
                 let lists = unsafe { lists_of(index.indexoid) };
                 let probes = number(c"ivfflat.probes", 1.0);
                 let share = (probes / lists).min(1.0);
-                Reach { rows: (tuples * share).max(1.0), strict: false, because: "ivfflat.probes" }
+                Reach {
+                    rows: (tuples * share).max(1.0),
+                    strict: false,
+                    because: "ivfflat.probes",
+                }
             }
         }
     }
@@ -446,12 +536,18 @@ impl Reach {
     fn objection(&self, needed: Needed) -> Option<String> {
         match needed {
             Needed::AtMost(n) if n <= self.rows => None,
-            Needed::AtMost(n) => {
-                Some(format!("{n} rows are wanted, more than {} ({:.0}) lets the index give", self.because, self.rows))
-            }
+            Needed::AtMost(n) => Some(format!(
+                "{n} rows are wanted, more than {} ({:.0}) lets the index give",
+                self.because, self.rows
+            )),
             Needed::Unknown if self.strict => None,
-            Needed::Unknown => Some("the LIMIT is not known when planning; set hnsw.iterative_scan = strict_order".into()),
-            Needed::All => Some("all rows are wanted, in order; an index gives the nearest only".into()),
+            Needed::Unknown => Some(
+                "the LIMIT is not known when planning; set hnsw.iterative_scan = strict_order"
+                    .into(),
+            ),
+            Needed::All => {
+                Some("all rows are wanted, in order; an index gives the nearest only".into())
+            }
         }
     }
 }
@@ -465,7 +561,9 @@ fn setting(name: &CStr) -> Option<String> {
 }
 
 fn number(name: &CStr, default: f64) -> f64 {
-    setting(name).and_then(|v| v.parse().ok()).unwrap_or(default)
+    setting(name)
+        .and_then(|v| v.parse().ok())
+        .unwrap_or(default)
 }
 
 /// The `lists` option of an ivfflat index; pgvector's default is 100.
@@ -482,13 +580,20 @@ unsafe fn lists_of(index: pg_sys::Oid) -> f64 {
         let options = pg_sys::SysCacheGetAttr(cache, tuple, attribute, &mut null);
         let options: Option<Vec<Option<String>>> = pgrx::FromDatum::from_datum(options, null);
         pg_sys::ReleaseSysCache(tuple);
-        let lists = options.into_iter().flatten().flatten().find_map(|o| o.strip_prefix("lists=")?.parse().ok());
+        let lists = options
+            .into_iter()
+            .flatten()
+            .flatten()
+            .find_map(|o| o.strip_prefix("lists=")?.parse().ok());
         lists.unwrap_or(100.0)
     }
 }
 
 /// Whether a join may drop rows of this relation: any join but a left join in which it is on the left.
-unsafe fn loses_rows_in_joins(root: *mut pg_sys::PlannerInfo, rel: *mut pg_sys::RelOptInfo) -> bool {
+unsafe fn loses_rows_in_joins(
+    root: *mut pg_sys::PlannerInfo,
+    rel: *mut pg_sys::RelOptInfo,
+) -> bool {
     // SAFETY: the planner's live nodes.
     unsafe {
         // A partition joins as its parent does.
@@ -498,7 +603,9 @@ unsafe fn loses_rows_in_joins(root: *mut pg_sys::PlannerInfo, rel: *mut pg_sys::
         }
         let mut optional: pg_sys::Relids = std::ptr::null_mut();
         for join in items::<pg_sys::SpecialJoinInfo>((*root).join_info_list) {
-            if (*join).jointype == pg_sys::JoinType::JOIN_LEFT && pg_sys::bms_is_subset(own, (*join).syn_lefthand) {
+            if (*join).jointype == pg_sys::JoinType::JOIN_LEFT
+                && pg_sys::bms_is_subset(own, (*join).syn_lefthand)
+            {
                 optional = pg_sys::bms_union(optional, (*join).syn_righthand);
             }
         }
@@ -513,9 +620,11 @@ unsafe fn joined(root: *mut pg_sys::PlannerInfo) -> pg_sys::Relids {
     unsafe {
         let count = usize::try_from((*root).simple_rel_array_size).unwrap_or(0);
         let rels = std::slice::from_raw_parts((*root).simple_rel_array, count);
-        rels.iter().filter_map(|r| r.as_ref()).filter(|r| r.reloptkind == pg_sys::RelOptKind::RELOPT_BASEREL).fold(
-            std::ptr::null_mut(),
-            |all, r| pg_sys::bms_add_member(all, r.relid as i32),
-        )
+        rels.iter()
+            .filter_map(|r| r.as_ref())
+            .filter(|r| r.reloptkind == pg_sys::RelOptKind::RELOPT_BASEREL)
+            .fold(std::ptr::null_mut(), |all, r| {
+                pg_sys::bms_add_member(all, r.relid as i32)
+            })
     }
 }

@@ -63,7 +63,11 @@ fn look_up(function: Oid) -> Kind {
         "cosine_distance" | "halfvec_cosine_distance" => (c"vector", Kind::CosineDistance),
         _ => return Kind::Other,
     };
-    if belongs_to(function, extension) { kind } else { Kind::Other }
+    if belongs_to(function, extension) {
+        kind
+    } else {
+        Kind::Other
+    }
 }
 
 fn belongs_to(function: Oid, extension: &CStr) -> bool {

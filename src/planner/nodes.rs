@@ -10,7 +10,9 @@ pub unsafe fn items<'a, T>(list: *mut pg_sys::List) -> impl Iterator<Item = *mut
     // SAFETY: by contract; a list's cells are contiguous since Postgres 13.
     let cells: &'a [pg_sys::ListCell] = unsafe {
         match list.as_ref() {
-            Some(list) => std::slice::from_raw_parts(list.elements, usize::try_from(list.length).unwrap_or(0)),
+            Some(list) => {
+                std::slice::from_raw_parts(list.elements, usize::try_from(list.length).unwrap_or(0))
+            }
             None => &[],
         }
     };
@@ -26,7 +28,11 @@ pub unsafe fn cast<'a, T>(node: *mut pg_sys::Node, tag: pg_sys::NodeTag) -> Opti
     // SAFETY: by contract.
     unsafe {
         let matches = node.as_ref().is_some_and(|n| n.type_ == tag);
-        if matches { node.cast::<T>().as_mut() } else { None }
+        if matches {
+            node.cast::<T>().as_mut()
+        } else {
+            None
+        }
     }
 }
 
@@ -37,7 +43,8 @@ pub unsafe fn cast<'a, T>(node: *mut pg_sys::Node, tag: pg_sys::NodeTag) -> Opti
 pub unsafe fn strip_relabels(mut node: *mut pg_sys::Node) -> *mut pg_sys::Node {
     // SAFETY: by contract.
     unsafe {
-        while let Some(relabel) = cast::<pg_sys::RelabelType>(node, pg_sys::NodeTag::T_RelabelType) {
+        while let Some(relabel) = cast::<pg_sys::RelabelType>(node, pg_sys::NodeTag::T_RelabelType)
+        {
             node = relabel.arg.cast();
         }
     }

@@ -15,12 +15,16 @@ use super::nodes::{cast, copy, items, list_of, make, same};
 /// Called by the planner with a support request.
 #[unsafe(no_mangle)]
 #[pg_guard]
-pub unsafe extern "C-unwind" fn ai_audio_once_support(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+pub unsafe extern "C-unwind" fn ai_audio_once_support(
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> pg_sys::Datum {
     // SAFETY: the planner passes a live request; every pointer in it is a live node.
     unsafe {
         let request: *mut pg_sys::Node = (*fcinfo).args.as_slice(1)[0].value.cast_mut_ptr();
-        let simplify =
-            cast::<pg_sys::SupportRequestSimplify>(request, pg_sys::NodeTag::T_SupportRequestSimplify);
+        let simplify = cast::<pg_sys::SupportRequestSimplify>(
+            request,
+            pg_sys::NodeTag::T_SupportRequestSimplify,
+        );
         let replacement = simplify.and_then(|r| once(r.root, r.fcall));
         pg_sys::Datum::from(replacement.unwrap_or(std::ptr::null_mut()))
     }
@@ -37,7 +41,10 @@ pub extern "C" fn pg_finfo_ai_audio_once_support() -> &'static pg_sys::Pg_finfo_
 ///
 /// # Safety
 /// Both are as the planner passes them.
-unsafe fn once(root: *mut pg_sys::PlannerInfo, call: *mut pg_sys::FuncExpr) -> Option<*mut pg_sys::Node> {
+unsafe fn once(
+    root: *mut pg_sys::PlannerInfo,
+    call: *mut pg_sys::FuncExpr,
+) -> Option<*mut pg_sys::Node> {
     // SAFETY: by contract; all nodes made here live in the planner's memory context.
     unsafe {
         let query = root.as_ref()?.parse;
@@ -62,7 +69,10 @@ unsafe fn once(root: *mut pg_sys::PlannerInfo, call: *mut pg_sys::FuncExpr) -> O
 
 unsafe fn has_rows(query: *mut pg_sys::Query) -> bool {
     // SAFETY: a live query.
-    unsafe { items::<pg_sys::RangeTblEntry>((*query).rtable).any(|r| (*r).rtekind != pg_sys::RTEKind::RTE_RESULT) }
+    unsafe {
+        items::<pg_sys::RangeTblEntry>((*query).rtable)
+            .any(|r| (*r).rtekind != pg_sys::RTEKind::RTE_RESULT)
+    }
 }
 
 unsafe fn has_kind(query: *mut pg_sys::Query, kind: pg_sys::RTEKind::Type) -> bool {
@@ -77,7 +87,8 @@ unsafe fn is_row_independent(root: *mut pg_sys::PlannerInfo, call: *mut pg_sys::
         let arguments: *mut pg_sys::Node = (*call).args.cast();
         let levels = (*root).query_level as i32;
         let refers = |level| {
-            pg_sys::contain_vars_of_level(arguments, level) || pg_sys::contain_aggs_of_level(arguments, level)
+            pg_sys::contain_vars_of_level(arguments, level)
+                || pg_sys::contain_aggs_of_level(arguments, level)
         };
         !(0..=levels).any(refers)
             && !pg_sys::contain_volatile_functions(arguments)
@@ -86,16 +97,29 @@ unsafe fn is_row_independent(root: *mut pg_sys::PlannerInfo, call: *mut pg_sys::
 }
 
 /// The parameter of an equal call that this query evaluates once already.
-unsafe fn made_before(root: *mut pg_sys::PlannerInfo, call: *mut pg_sys::FuncExpr) -> Option<*mut pg_sys::Node> {
+unsafe fn made_before(
+    root: *mut pg_sys::PlannerInfo,
+    call: *mut pg_sys::FuncExpr,
+) -> Option<*mut pg_sys::Node> {
     // SAFETY: InitPlans and their plans are live until planning ends.
     unsafe {
         let plans: Vec<*mut pg_sys::Plan> = items((*(*root).glob).subplans).collect();
         for init in items::<pg_sys::SubPlan>((*root).init_plans) {
-            let at = usize::try_from((*init).plan_id).ok().and_then(|id| id.checked_sub(1))?;
-            let Some(plan) = plans.get(at).and_then(|p| p.as_ref()) else { continue };
-            let Some(target) = items::<pg_sys::TargetEntry>(plan.targetlist).next() else { continue };
+            let at = usize::try_from((*init).plan_id)
+                .ok()
+                .and_then(|id| id.checked_sub(1))?;
+            let Some(plan) = plans.get(at).and_then(|p| p.as_ref()) else {
+                continue;
+            };
+            let Some(target) = items::<pg_sys::TargetEntry>(plan.targetlist).next() else {
+                continue;
+            };
             if plan.lefttree.is_null() && same((*target).expr, call) {
-                let id = (*init).setParam.as_ref().filter(|l| l.length == 1).map(|l| (*l.elements).int_value)?;
+                let id = (*init)
+                    .setParam
+                    .as_ref()
+                    .filter(|l| l.length == 1)
+                    .map(|l| (*l.elements).int_value)?;
                 return Some(parameter(id, call));
             }
         }
@@ -140,7 +164,10 @@ unsafe fn scalar_subquery(call: *mut pg_sys::FuncExpr) -> *mut pg_sys::SubLink {
 }
 
 /// Has the planner make the InitPlan at once, so that an equal call later in the same expression finds it.
-unsafe fn plan_now(root: *mut pg_sys::PlannerInfo, subquery: *mut pg_sys::Node) -> *mut pg_sys::Node {
+unsafe fn plan_now(
+    root: *mut pg_sys::PlannerInfo,
+    subquery: *mut pg_sys::Node,
+) -> *mut pg_sys::Node {
     unsafe extern "C" {
         // optimizer/subselect.h
         fn SS_process_sublinks(

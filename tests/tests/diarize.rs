@@ -115,7 +115,11 @@ fn a_library_names_the_speakers_it_knows() {
         "SELECT name FROM ai_audio_diarize('{}', '{library}'::jsonb) GROUP BY speaker_id, name ORDER BY name",
         conversation()
     ));
-    assert_eq!(names, [Some("Diane".to_string()), None], "Sheila is not in it");
+    assert_eq!(
+        names,
+        [Some("Diane".to_string()), None],
+        "Sheila is not in it"
+    );
     // A wrong library is known before the recording is heard.
     let diarize = |library: &str| {
         format!(

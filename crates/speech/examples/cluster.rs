@@ -10,7 +10,9 @@ use speech::cluster::{self, Options, Rows};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().collect();
-    let [_, path, dimensions, rest @ ..] = &args[..] else { return Err("FILE DIMENSIONS [THRESHOLD]".into()) };
+    let [_, path, dimensions, rest @ ..] = &args[..] else {
+        return Err("FILE DIMENSIONS [THRESHOLD]".into());
+    };
     let dimensions: usize = dimensions.parse()?;
     let file = File::open(path)?;
     let count = file.metadata()?.len() as usize / 4 / dimensions;
@@ -18,17 +20,31 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut reader, mut bytes) = (BufReader::new(file), vec![0; 4 * dimensions]);
     for _ in 0..count {
         reader.read_exact(&mut bytes)?;
-        let row: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        let row: Vec<f32> = bytes
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|b| f32::from_le_bytes(*b))
+            .collect();
         rows.push(Some(&row))?;
     }
-    let threshold = rest.first().map_or(Ok(cluster::DEFAULT_THRESHOLD), |t| t.parse())?;
-    let options = Options { threshold, ..Options::default() };
+    let threshold = rest
+        .first()
+        .map_or(Ok(cluster::DEFAULT_THRESHOLD), |t| t.parse())?;
+    let options = Options {
+        threshold,
+        ..Options::default()
+    };
     let threads = std::thread::available_parallelism()?.get().min(2);
     let start = Instant::now();
     let groups = cluster::cluster(rows, &options, threads, &Cancel::new())?;
     let seconds = start.elapsed().as_secs_f64();
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("unknown").trim();
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap_or("unknown")
+        .trim();
     eprintln!(
         "{count} rows, {seconds:.2} s on {threads} threads, {peak} (stated: {} kB)",
         Rows::bytes(count, dimensions) / 1024

@@ -37,7 +37,11 @@ impl Cancel {
 
     /// `Err(Error::Cancelled)` once the token has fired.
     pub fn check(&self) -> Result<(), Error> {
-        if self.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+        if self.is_cancelled() {
+            Err(Error::Cancelled)
+        } else {
+            Ok(())
+        }
     }
 
     /// The flag, for loops that know nothing of ONNX.

@@ -30,20 +30,38 @@ impl SpeakerModel {
     pub fn open(runtime: &Runtime, path: &Path, options: &SessionOptions) -> Result<Self, Error> {
         let session = Session::open(runtime, path, options)?;
         let shape = |outlets: &[ort::value::Outlet]| match outlets {
-            [only, ..] => only.dtype().tensor_shape().map(|s| s.to_vec()).unwrap_or_default(),
+            [only, ..] => only
+                .dtype()
+                .tensor_shape()
+                .map(|s| s.to_vec())
+                .unwrap_or_default(),
             [] => Vec::new(),
         };
-        let wrong = |reason: String| Error::Model { path: path.into(), reason };
+        let wrong = |reason: String| Error::Model {
+            path: path.into(),
+            reason,
+        };
         let (given, made) = (shape(session.inputs()), shape(session.outputs()));
         if session.inputs().len() != 1 || given.len() != 3 || given[2] != MELS as i64 {
-            return Err(wrong(format!("a speaker model takes one input [N, T, {MELS}], this one takes {given:?}")));
+            return Err(wrong(format!(
+                "a speaker model takes one input [N, T, {MELS}], this one takes {given:?}"
+            )));
         }
         let dimensions = match made[..] {
             [_, d] if d > 0 => d as usize,
-            _ => return Err(wrong(format!("a speaker model gives [N, dimensions], this one gives {made:?}"))),
+            _ => {
+                return Err(wrong(format!(
+                    "a speaker model gives [N, dimensions], this one gives {made:?}"
+                )));
+            }
         };
         let input = session.inputs()[0].name().to_string();
-        Ok(SpeakerModel { session, fbank: Fbank::new(), input, dimensions })
+        Ok(SpeakerModel {
+            session,
+            fbank: Fbank::new(),
+            input,
+            dimensions,
+        })
     }
 
     /// The length of a voiceprint.
@@ -71,7 +89,10 @@ impl SpeakerModel {
         let windows = samples.len().div_ceil(WINDOW);
         let (mut sum, mut norms) = (vec![0f32; self.dimensions], 0f64);
         for i in 0..windows {
-            let (from, to) = (i * samples.len() / windows, (i + 1) * samples.len() / windows);
+            let (from, to) = (
+                i * samples.len() / windows,
+                (i + 1) * samples.len() / windows,
+            );
             let mut v = self.window(&samples[from..to], cancel)?;
             norms += v.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
             similarity::normalize(&mut v);
@@ -87,21 +108,33 @@ impl SpeakerModel {
         let frames = fbank::frames(samples.len());
         if frames == 0 {
             let got_ms = samples.len() as u64 * 1000 / u64::from(audio::SAMPLE_RATE);
-            return Err(Error::TooShort { got_ms, need_ms: 25 });
+            return Err(Error::TooShort {
+                got_ms,
+                need_ms: 25,
+            });
         }
         cancel.check()?;
         let features = self.fbank.compute(samples);
-        self.run(&features, 1, frames, cancel).map(|mut all| all.remove(0))
+        self.run(&features, 1, frames, cancel)
+            .map(|mut all| all.remove(0))
     }
 
     /// Voiceprints of windows of equal length, in one run of the network.
     ///
     /// # Errors
     /// [`Error::Invalid`] if lengths differ; as [`SpeakerModel::embed`] otherwise.
-    pub fn embed_batch(&mut self, windows: &[&[f32]], cancel: &Cancel) -> Result<Vec<Vec<f32>>, Error> {
-        let Some(length) = windows.first().map(|w| w.len()) else { return Ok(Vec::new()) };
+    pub fn embed_batch(
+        &mut self,
+        windows: &[&[f32]],
+        cancel: &Cancel,
+    ) -> Result<Vec<Vec<f32>>, Error> {
+        let Some(length) = windows.first().map(|w| w.len()) else {
+            return Ok(Vec::new());
+        };
         if windows.iter().any(|w| w.len() != length) {
-            return Err(Error::Invalid("windows of one batch must be equally long".into()));
+            return Err(Error::Invalid(
+                "windows of one batch must be equally long".into(),
+            ));
         }
         let mut features = Vec::new();
         for window in windows {
@@ -115,21 +148,42 @@ impl SpeakerModel {
     ///
     /// # Errors
     /// [`Error::Invalid`] if the length does not divide; [`Error::Cancelled`]; [`Error::Inference`].
-    pub fn embed_features(&mut self, features: &[f32], batch: usize, cancel: &Cancel) -> Result<Vec<Vec<f32>>, Error> {
+    pub fn embed_features(
+        &mut self,
+        features: &[f32],
+        batch: usize,
+        cancel: &Cancel,
+    ) -> Result<Vec<Vec<f32>>, Error> {
         let frames = features.len() / MELS / batch.max(1);
         if frames == 0 || features.len() != batch * frames * MELS {
-            return Err(Error::Invalid(format!("{} features are not {batch} windows of {MELS} bins", features.len())));
+            return Err(Error::Invalid(format!(
+                "{} features are not {batch} windows of {MELS} bins",
+                features.len()
+            )));
         }
         self.run(features, batch, frames, cancel)
     }
 
-    fn run(&mut self, features: &[f32], batch: usize, frames: usize, cancel: &Cancel) -> Result<Vec<Vec<f32>>, Error> {
+    fn run(
+        &mut self,
+        features: &[f32],
+        batch: usize,
+        frames: usize,
+        cancel: &Cancel,
+    ) -> Result<Vec<Vec<f32>>, Error> {
         let tensor = TensorRef::from_array_view(([batch, frames, MELS], features))?;
-        let outputs = self.session.run(ort::inputs![self.input.as_str() => tensor], cancel)?;
+        let outputs = self
+            .session
+            .run(ort::inputs![self.input.as_str() => tensor], cancel)?;
         let (shape, values) = outputs[0].try_extract_tensor::<f32>()?;
         if values.len() != batch * self.dimensions || values.iter().any(|x| !x.is_finite()) {
-            return Err(Error::Inference(format!("the model gave {shape:?} values, or some that are not finite")));
+            return Err(Error::Inference(format!(
+                "the model gave {shape:?} values, or some that are not finite"
+            )));
         }
-        Ok(values.chunks_exact(self.dimensions).map(<[f32]>::to_vec).collect())
+        Ok(values
+            .chunks_exact(self.dimensions)
+            .map(<[f32]>::to_vec)
+            .collect())
     }
 }

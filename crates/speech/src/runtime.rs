@@ -42,7 +42,10 @@ impl Runtime {
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(runtime) = loaded.as_ref() {
             if *runtime.path != *library {
-                let reason = format!("\"{}\" is already open; reconnect to change it", runtime.path.display());
+                let reason = format!(
+                    "\"{}\" is already open; reconnect to change it",
+                    runtime.path.display()
+                );
                 return Err(library_error(library, reason));
             }
             return Ok(runtime.clone());
@@ -56,7 +59,11 @@ impl Runtime {
             .map_err(|e| library_error(library, e))?;
         // Failures come back as errors; ONNX Runtime's own log would repeat them on the server's standard error.
         environment.set_log_level(LogLevel::Fatal);
-        let runtime = Runtime { environment, version: version.into(), path: library.into() };
+        let runtime = Runtime {
+            environment,
+            version: version.into(),
+            path: library.into(),
+        };
         *loaded = Some(runtime.clone());
         Ok(runtime)
     }
@@ -74,24 +81,36 @@ fn version_of(library: &Path) -> Result<String, Error> {
         return Err(library_error(library, "the path must be absolute"));
     }
     // SAFETY: the path is chosen by the administrator, who vouches for the library's initialisers.
-    let handle = unsafe { libloading::Library::new(library) }.map_err(|e| library_error(library, e))?;
+    let handle =
+        unsafe { libloading::Library::new(library) }.map_err(|e| library_error(library, e))?;
     // SAFETY: `OrtGetApiBase` has had this signature in every release; the version is a static C string.
     let version = unsafe {
-        let base: libloading::Symbol<GetApiBase> =
-            handle.get(b"OrtGetApiBase\0").map_err(|_| library_error(library, "it is not ONNX Runtime"))?;
+        let base: libloading::Symbol<GetApiBase> = handle
+            .get(b"OrtGetApiBase\0")
+            .map_err(|_| library_error(library, "it is not ONNX Runtime"))?;
         let text: *const c_char = ((*base()).GetVersionString)();
         CStr::from_ptr(text).to_string_lossy().into_owned()
     };
-    let minor = version.split('.').nth(1).and_then(|x| x.parse::<u32>().ok()).unwrap_or(0);
+    let minor = version
+        .split('.')
+        .nth(1)
+        .and_then(|x| x.parse::<u32>().ok())
+        .unwrap_or(0);
     if minor < OLDEST_MINOR && version.starts_with("1.") {
-        return Err(library_error(library, format!("it is version {version}, at least 1.{OLDEST_MINOR} is needed")));
+        return Err(library_error(
+            library,
+            format!("it is version {version}, at least 1.{OLDEST_MINOR} is needed"),
+        ));
     }
     std::mem::forget(handle); // stays open: unloading would run its destructors under live sessions
     Ok(version)
 }
 
 fn library_error(path: &Path, reason: impl ToString) -> Error {
-    Error::Library { path: path.into(), reason: reason.to_string() }
+    Error::Library {
+        path: path.into(),
+        reason: reason.to_string(),
+    }
 }
 
 /// How a session is opened.
@@ -108,7 +127,11 @@ pub struct SessionOptions {
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { threads: 1, cache_dir: None, prepack: false }
+        Self {
+            threads: 1,
+            cache_dir: None,
+            prepack: false,
+        }
     }
 }
 
@@ -131,12 +154,19 @@ impl Session {
     /// # Errors
     /// [`Error::Model`] if the file is missing or is not a model this ONNX Runtime can run.
     pub fn open(runtime: &Runtime, model: &Path, options: &SessionOptions) -> Result<Self, Error> {
-        let cached = options.cache_dir.as_deref().and_then(|dir| cached_copy(runtime, model, dir, options));
+        let cached = options
+            .cache_dir
+            .as_deref()
+            .and_then(|dir| cached_copy(runtime, model, dir, options));
         let loaded = match cached.and_then(|copy| map(runtime, &copy, options).ok()) {
             Some(loaded) => loaded,
             None => from_file(runtime, model, options)?,
         };
-        Ok(Session { loaded, run_options: Arc::new(RunOptions::new()?), path: model.into() })
+        Ok(Session {
+            loaded,
+            run_options: Arc::new(RunOptions::new()?),
+            path: model.into(),
+        })
     }
 
     /// The model file this session was opened from.
@@ -173,7 +203,13 @@ impl Session {
             Loaded::File(session) => session.run_with_options(inputs, &*self.run_options),
             Loaded::Mapped(session, _) => session.run_with_options(inputs, &*self.run_options),
         };
-        outputs.map_err(|e| if cancel.is_cancelled() { Error::Cancelled } else { e.into() })
+        outputs.map_err(|e| {
+            if cancel.is_cancelled() {
+                Error::Cancelled
+            } else {
+                e.into()
+            }
+        })
     }
 
     fn get(&self) -> &ort::session::Session {
@@ -185,7 +221,10 @@ impl Session {
 }
 
 fn model_error(path: &Path, reason: impl ToString) -> Error {
-    Error::Model { path: path.into(), reason: reason.to_string() }
+    Error::Model {
+        path: path.into(),
+        reason: reason.to_string(),
+    }
 }
 
 fn builder(runtime: &Runtime, options: &SessionOptions) -> Result<SessionBuilder, Error> {
@@ -205,7 +244,10 @@ fn builder(runtime: &Runtime, options: &SessionOptions) -> Result<SessionBuilder
 
 fn from_file(runtime: &Runtime, model: &Path, options: &SessionOptions) -> Result<Loaded, Error> {
     let mut builder = builder(runtime, options)?;
-    builder.commit_from_file(model).map(Loaded::File).map_err(|e| model_error(model, e))
+    builder
+        .commit_from_file(model)
+        .map(Loaded::File)
+        .map_err(|e| model_error(model, e))
 }
 
 fn map(runtime: &Runtime, copy: &Path, options: &SessionOptions) -> Result<Loaded, Error> {
@@ -213,24 +255,36 @@ fn map(runtime: &Runtime, copy: &Path, options: &SessionOptions) -> Result<Loade
     // SAFETY: copies are private to the server's account, written once under another name and never changed.
     let bytes = unsafe { Mmap::map(&file) }.map_err(|e| model_error(copy, e))?;
     // SAFETY: the mapping does not move and `Loaded::Mapped` drops it after the session.
-    let borrowed: &'static [u8] = unsafe { std::slice::from_raw_parts(bytes.as_ptr(), bytes.len()) };
+    let borrowed: &'static [u8] =
+        unsafe { std::slice::from_raw_parts(bytes.as_ptr(), bytes.len()) };
     let mut builder = builder(runtime, options)?
         .with_optimization_level(GraphOptimizationLevel::Disable)
         .and_then(|b| b.with_prepacking(options.prepack))
         .map_err(ort::Error::from)?;
-    let session = builder.commit_from_memory_directly(borrowed).map_err(|e| model_error(copy, e))?;
+    let session = builder
+        .commit_from_memory_directly(borrowed)
+        .map_err(|e| model_error(copy, e))?;
     Ok(Loaded::Mapped(session, bytes))
 }
 
 /// The path of this machine's optimised copy of a model, made if it is not there. `None` if it cannot be made: the
 /// model then loads from its own file, slower and with private weights.
-fn cached_copy(runtime: &Runtime, model: &Path, dir: &Path, options: &SessionOptions) -> Option<PathBuf> {
+fn cached_copy(
+    runtime: &Runtime,
+    model: &Path,
+    dir: &Path,
+    options: &SessionOptions,
+) -> Option<PathBuf> {
     let copy = dir.join(cache_name(runtime, model)?);
     if copy.is_file() {
         return Some(copy);
     }
     create_private_dir(dir).ok()?;
-    let partial = dir.join(format!("{}.{}", copy.file_name()?.to_str()?, std::process::id()));
+    let partial = dir.join(format!(
+        "{}.{}",
+        copy.file_name()?.to_str()?,
+        std::process::id()
+    ));
     let made = optimise(runtime, model, &partial, options).and_then(|()| {
         fs::rename(&partial, &copy).map_err(|e| model_error(&copy, e)) // whole or not at all, whoever else is at it
     });
@@ -242,16 +296,27 @@ fn cached_copy(runtime: &Runtime, model: &Path, dir: &Path, options: &SessionOpt
 
 fn create_private_dir(dir: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
 }
 
-fn optimise(runtime: &Runtime, model: &Path, target: &Path, options: &SessionOptions) -> Result<(), Error> {
+fn optimise(
+    runtime: &Runtime,
+    model: &Path,
+    target: &Path,
+    options: &SessionOptions,
+) -> Result<(), Error> {
     let mut builder = builder(runtime, options)?
         .with_optimization_level(GraphOptimizationLevel::All)
         .and_then(|b| b.with_config_entry("session.save_model_format", "ORT"))
         .and_then(|b| b.with_optimized_model_path(target))
         .map_err(ort::Error::from)?;
-    builder.commit_from_file(model).map(drop).map_err(|e| model_error(model, e))
+    builder
+        .commit_from_file(model)
+        .map(drop)
+        .map_err(|e| model_error(model, e))
 }
 
 /// A name that changes with the model, the ONNX Runtime and the processor: the top optimisation level writes layouts
@@ -262,13 +327,29 @@ fn cache_name(runtime: &Runtime, model: &Path) -> Option<String> {
     let meta = model.metadata().ok()?;
     let mut hash = Sha256::new();
     hash.update(model.as_os_str().as_encoded_bytes());
-    for number in [meta.len() as i64, meta.mtime(), meta.mtime_nsec(), meta.ino() as i64] {
+    for number in [
+        meta.len() as i64,
+        meta.mtime(),
+        meta.mtime_nsec(),
+        meta.ino() as i64,
+    ] {
         hash.update(number.to_le_bytes());
     }
     hash.update(runtime.version.as_bytes());
     hash.update(processor());
-    let digest: String = hash.finalize().iter().take(12).map(|b| format!("{b:02x}")).collect();
-    let stem: String = model.file_stem()?.to_str()?.chars().filter(char::is_ascii_graphic).take(40).collect();
+    let digest: String = hash
+        .finalize()
+        .iter()
+        .take(12)
+        .map(|b| format!("{b:02x}"))
+        .collect();
+    let stem: String = model
+        .file_stem()?
+        .to_str()?
+        .chars()
+        .filter(char::is_ascii_graphic)
+        .take(40)
+        .collect();
     Some(format!("{stem}-{digest}.ort"))
 }
 
@@ -276,6 +357,11 @@ fn cache_name(runtime: &Runtime, model: &Path) -> Option<String> {
 fn processor() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let first = info.split("\n\n").next().unwrap_or_default();
-    let lasting = first.lines().filter(|l| !l.starts_with("cpu MHz") && !l.starts_with("bogomips"));
-    std::iter::once(std::env::consts::ARCH).chain(lasting).collect::<Vec<_>>().join("\n")
+    let lasting = first
+        .lines()
+        .filter(|l| !l.starts_with("cpu MHz") && !l.starts_with("bogomips"));
+    std::iter::once(std::env::consts::ARCH)
+        .chain(lasting)
+        .collect::<Vec<_>>()
+        .join("\n")
 }

@@ -12,7 +12,11 @@ pub fn cosine(a: &[f32], b: &[f32]) -> Option<f64> {
     debug_assert_eq!(a.len(), b.len());
     let [dot, aa, bb] = sums(a, b);
     let tame = |x: f64| x.is_finite() && x > f64::from(f32::MIN_POSITIVE);
-    let [dot, aa, bb] = if tame(aa) && tame(bb) && dot.is_finite() { [dot, aa, bb] } else { exact_sums(a, b) };
+    let [dot, aa, bb] = if tame(aa) && tame(bb) && dot.is_finite() {
+        [dot, aa, bb]
+    } else {
+        exact_sums(a, b)
+    };
     let norm = (aa * bb).sqrt(); // squares of f32 multiply far from the ends of f64, and sqrt(x * x) is exact
     let cosine = dot / norm;
     (norm > 0.0 && cosine.is_finite()).then(|| cosine.clamp(-1.0, 1.0))
@@ -25,9 +29,14 @@ pub fn cosine_f16(a: &[f16], b: &[f16]) -> Option<f64> {
 
 /// Scales a vector to norm 1; leaves a zero vector as it is.
 pub fn normalize(v: &mut [f32]) {
-    let norm = v.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
+    let norm = v
+        .iter()
+        .map(|x| f64::from(*x) * f64::from(*x))
+        .sum::<f64>()
+        .sqrt();
     if norm > 0.0 {
-        v.iter_mut().for_each(|x| *x = (f64::from(*x) / norm) as f32);
+        v.iter_mut()
+            .for_each(|x| *x = (f64::from(*x) / norm) as f32);
     }
 }
 
@@ -46,7 +55,8 @@ fn sums(a: &[f32], b: &[f32]) -> [f64; 3] {
         }
     }
     let tail = exact_sums(rest_a, rest_b);
-    let total = |lanes: [f32; LANES], rest: f64| lanes.iter().map(|x| f64::from(*x)).sum::<f64>() + rest;
+    let total =
+        |lanes: [f32; LANES], rest: f64| lanes.iter().map(|x| f64::from(*x)).sum::<f64>() + rest;
     [total(dot, tail[0]), total(aa, tail[1]), total(bb, tail[2])]
 }
 
@@ -78,7 +88,10 @@ mod tests {
         for scale in [1e-30f32, 1e-20, 1e20, 1e30] {
             let a: Vec<f32> = (0..192).map(|i| scale * (i as f32 - 90.0)).collect();
             let b: Vec<f32> = (0..192).map(|i| (i as f32 - 90.0) * 3.0).collect();
-            assert!((cosine(&a, &b).unwrap() - 1.0).abs() < 1e-6, "scale {scale}");
+            assert!(
+                (cosine(&a, &b).unwrap() - 1.0).abs() < 1e-6,
+                "scale {scale}"
+            );
         }
     }
 

@@ -34,7 +34,13 @@ fn noise(i: usize) -> f32 {
 fn voices(n: usize, speakers: usize, d: usize) -> Vec<Option<Vec<f32>>> {
     let speaker = |s: usize, i: usize| noise(s * d + i);
     (0..n)
-        .map(|k| Some((0..d).map(|i| speaker(k % speakers, i) + 0.6 * noise((k + 1_000_003) * d + i)).collect()))
+        .map(|k| {
+            Some(
+                (0..d)
+                    .map(|i| speaker(k % speakers, i) + 0.6 * noise((k + 1_000_003) * d + i))
+                    .collect(),
+            )
+        })
         .collect()
 }
 
@@ -44,22 +50,33 @@ fn rows() -> impl Strategy<Value = Vec<Option<Vec<f32>>>> {
         v[axis] += 1.0;
         Some(v)
     });
-    let few = (-1i8..2, -1i8..2).prop_map(|(x, y)| Some([x, y, 0, 0, 0, 1].map(f32::from).to_vec()));
+    let few =
+        (-1i8..2, -1i8..2).prop_map(|(x, y)| Some([x, y, 0, 0, 0, 1].map(f32::from).to_vec()));
     let row = prop_oneof![6 => near, 2 => few, 1 => Just(None), 1 => Just(Some(vec![0.0; 6]))];
     prop::collection::vec(row, 0..60)
 }
 
 fn options() -> impl Strategy<Value = Options> {
-    (-0.2f32..0.9, 1usize..4, prop::option::weighted(0.4, 1usize..6))
-        .prop_map(|(threshold, min_size, clusters)| Options { threshold, min_size, clusters })
+    (
+        -0.2f32..0.9,
+        1usize..4,
+        prop::option::weighted(0.4, 1usize..6),
+    )
+        .prop_map(|(threshold, min_size, clusters)| Options {
+            threshold,
+            min_size,
+            clusters,
+        })
 }
 
 /// The groups that kodama's average linkage makes, and how far its heights stay from the threshold.
 fn reference(rows: &[Vec<f32>], threshold: f32) -> (Vec<Option<u32>>, f64) {
     let n = rows.len();
     let distance = |a: &[f32], b: &[f32]| 1.0 - speech::similarity::cosine(a, b).unwrap();
-    let mut condensed: Vec<f64> =
-        (0..n).flat_map(|i| (i + 1..n).map(move |j| (i, j))).map(|(i, j)| distance(&rows[i], &rows[j])).collect();
+    let mut condensed: Vec<f64> = (0..n)
+        .flat_map(|i| (i + 1..n).map(move |j| (i, j)))
+        .map(|(i, j)| distance(&rows[i], &rows[j]))
+        .collect();
     let tree = kodama::linkage(&mut condensed, n, kodama::Method::Average);
     let mut members: Vec<Vec<usize>> = (0..n).map(|i| vec![i]).collect();
     let mut group: Vec<u32> = (0..n as u32).collect();
@@ -73,7 +90,10 @@ fn reference(rows: &[Vec<f32>], threshold: f32) -> (Vec<Option<u32>>, f64) {
         }
         members.push(joined);
     }
-    (renumbered(&group.into_iter().map(Some).collect::<Vec<_>>()), gap)
+    (
+        renumbered(&group.into_iter().map(Some).collect::<Vec<_>>()),
+        gap,
+    )
 }
 
 proptest! {
@@ -138,7 +158,13 @@ fn large_groups_agree_with_kodama_too() {
     let rows = voices(900, 3, 24);
     let plain: Vec<Vec<f32>> = rows.iter().flatten().cloned().collect();
     for threshold in [0.1, 0.3, 0.5, 0.7, 0.75] {
-        let ours = group(&rows, &Options { threshold, ..Options::default() });
+        let ours = group(
+            &rows,
+            &Options {
+                threshold,
+                ..Options::default()
+            },
+        );
         let (expected, gap) = reference(&plain, threshold);
         assert!(gap > 1e-6, "choose another threshold");
         assert_eq!(ours, expected, "threshold {threshold}");
@@ -150,25 +176,56 @@ fn few_rows_and_rows_all_alike() {
     assert_eq!(group(&[], &Options::default()), []);
     assert_eq!(group(&[None], &Options::default()), [None]);
     assert_eq!(group(&[Some(vec![0.0; 3])], &Options::default()), [None]);
-    assert_eq!(group(&[Some(vec![1.0, 2.0])], &Options::default()), [Some(1)]);
-    assert_eq!(group(&[Some(vec![1.0, 2.0])], &Options { min_size: 2, ..Options::default() }), [None]);
-    assert_eq!(group(&vec![Some(vec![1.0, 2.0]); 5000], &Options::default()), vec![Some(1); 5000]);
+    assert_eq!(
+        group(&[Some(vec![1.0, 2.0])], &Options::default()),
+        [Some(1)]
+    );
+    assert_eq!(
+        group(
+            &[Some(vec![1.0, 2.0])],
+            &Options {
+                min_size: 2,
+                ..Options::default()
+            }
+        ),
+        [None]
+    );
+    assert_eq!(
+        group(&vec![Some(vec![1.0, 2.0]); 5000], &Options::default()),
+        vec![Some(1); 5000]
+    );
 }
 
 #[test]
 fn outliers_do_not_use_up_a_known_number_of_groups() {
     let mut rows = voices(40, 2, 16);
     rows.push(Some((0..16).map(|i| -noise(i)).collect()));
-    let groups = group(&rows, &Options { clusters: Some(2), min_size: 3, ..Options::default() });
-    assert_eq!(groups[..40], (0..40).map(|i| Some(i % 2 + 1)).collect::<Vec<_>>());
+    let groups = group(
+        &rows,
+        &Options {
+            clusters: Some(2),
+            min_size: 3,
+            ..Options::default()
+        },
+    );
+    assert_eq!(
+        groups[..40],
+        (0..40).map(|i| Some(i % 2 + 1)).collect::<Vec<_>>()
+    );
 }
 
 #[test]
 fn more_rows_than_are_searched_exactly() {
     let rows = voices(speech::cluster::EXACT_ROWS + 4000, 800, 192);
     let groups = group(&rows, &Options::default());
-    let wrong = (800..rows.len()).filter(|&i| groups[i] != groups[i % 800]).count();
-    assert!(wrong * 200 < rows.len(), "{wrong} of {} rows are not with the first of their speaker", rows.len());
+    let wrong = (800..rows.len())
+        .filter(|&i| groups[i] != groups[i % 800])
+        .count();
+    assert!(
+        wrong * 200 < rows.len(),
+        "{wrong} of {} rows are not with the first of their speaker",
+        rows.len()
+    );
     assert_eq!(groups[..800], (1..=800).map(Some).collect::<Vec<_>>());
 }
 
@@ -176,7 +233,9 @@ fn more_rows_than_are_searched_exactly() {
 fn threads_do_not_change_the_result() {
     let build = || {
         let mut rows = Rows::new(0, u64::MAX);
-        voices(1500, 60, 20).iter().for_each(|r| rows.push(r.as_deref()).unwrap());
+        voices(1500, 60, 20)
+            .iter()
+            .for_each(|r| rows.push(r.as_deref()).unwrap());
         rows
     };
     let with = |threads| cluster(build(), &Options::default(), threads, &Cancel::new()).unwrap();
@@ -185,14 +244,47 @@ fn threads_do_not_change_the_result() {
 
 #[test]
 fn errors_say_what_is_wrong() {
-    let run = |options: Options| cluster(Rows::new(0, 0), &options, 1, &Cancel::new()).unwrap_err().to_string();
-    assert!(run(Options { threshold: 1.5, ..Options::default() }).contains("from -1 to 1"));
-    assert!(run(Options { threshold: f32::NAN, ..Options::default() }).contains("from -1 to 1"));
-    assert!(run(Options { min_size: 0, ..Options::default() }).contains("min_size"));
-    assert!(run(Options { clusters: Some(0), ..Options::default() }).contains("clusters"));
+    let run = |options: Options| {
+        cluster(Rows::new(0, 0), &options, 1, &Cancel::new())
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(
+        run(Options {
+            threshold: 1.5,
+            ..Options::default()
+        })
+        .contains("from -1 to 1")
+    );
+    assert!(
+        run(Options {
+            threshold: f32::NAN,
+            ..Options::default()
+        })
+        .contains("from -1 to 1")
+    );
+    assert!(
+        run(Options {
+            min_size: 0,
+            ..Options::default()
+        })
+        .contains("min_size")
+    );
+    assert!(
+        run(Options {
+            clusters: Some(0),
+            ..Options::default()
+        })
+        .contains("clusters")
+    );
     let cancel = Cancel::new();
     cancel.cancel();
     let mut rows = Rows::new(0, u64::MAX);
-    voices(9, 3, 4).iter().for_each(|r| rows.push(r.as_deref()).unwrap());
-    assert!(matches!(cluster(rows, &Options::default(), 1, &cancel), Err(Error::Cancelled)));
+    voices(9, 3, 4)
+        .iter()
+        .for_each(|r| rows.push(r.as_deref()).unwrap());
+    assert!(matches!(
+        cluster(rows, &Options::default(), 1, &cancel),
+        Err(Error::Cancelled)
+    ));
 }

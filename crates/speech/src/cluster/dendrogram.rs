@@ -14,13 +14,18 @@ pub(super) struct Merge {
 pub(super) fn cut(merges: &[Merge], counts: &[u32], options: &Options) -> Vec<Option<u32>> {
     let merges = in_order(merges, counts.len());
     let steps = match options.clusters {
-        None => merges.iter().take_while(|m| m.similarity >= options.threshold).count(),
+        None => merges
+            .iter()
+            .take_while(|m| m.similarity >= options.threshold)
+            .count(),
         Some(wanted) => steps_to(&merges, counts, wanted, options.min_size),
     };
     let mut groups = Groups::new(counts);
     merges[..steps].iter().for_each(|m| groups.join(m));
     (0..counts.len() as u32)
-        .map(|i| Some(groups.find(i)).filter(|&g| groups.size[g as usize] >= options.min_size as u64))
+        .map(|i| {
+            Some(groups.find(i)).filter(|&g| groups.size[g as usize] >= options.min_size as u64)
+        })
         .collect()
 }
 
@@ -30,7 +35,10 @@ fn in_order(merges: &[Merge], nodes: usize) -> Vec<Merge> {
     let mut lowest = vec![f32::INFINITY; nodes];
     let mut merges = merges.to_vec();
     for m in &mut merges {
-        m.similarity = m.similarity.min(lowest[m.kept as usize]).min(lowest[m.gone as usize]);
+        m.similarity = m
+            .similarity
+            .min(lowest[m.kept as usize])
+            .min(lowest[m.gone as usize]);
         lowest[m.kept as usize] = m.similarity;
     }
     merges.sort_by(|a, b| b.similarity.total_cmp(&a.similarity)); // stable: equals stay in the order they were made
@@ -68,7 +76,10 @@ pub(super) fn number(of_row: &[Option<u32>], groups: &[Option<u32>]) -> Vec<Opti
         }
         *slot
     };
-    of_row.iter().map(|row| row.and_then(|r| groups[r as usize]).map(&mut number)).collect()
+    of_row
+        .iter()
+        .map(|row| row.and_then(|r| groups[r as usize]).map(&mut number))
+        .collect()
 }
 
 /// Union-find with sizes in rows.
@@ -79,7 +90,10 @@ struct Groups {
 
 impl Groups {
     fn new(counts: &[u32]) -> Self {
-        Groups { parent: (0..counts.len() as u32).collect(), size: counts.iter().map(|&c| u64::from(c)).collect() }
+        Groups {
+            parent: (0..counts.len() as u32).collect(),
+            size: counts.iter().map(|&c| u64::from(c)).collect(),
+        }
     }
 
     fn find(&mut self, mut i: u32) -> u32 {

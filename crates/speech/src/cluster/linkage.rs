@@ -21,7 +21,14 @@ impl Forest {
     pub fn new(means: Vec<f32>, dimensions: usize, counts: &[u32]) -> Self {
         let weights = counts.iter().map(|&c| f64::from(c)).collect();
         let into = (0..counts.len() as u32).collect();
-        Forest { dimensions, means, weights, into, standing: counts.len(), merges: Vec::new() }
+        Forest {
+            dimensions,
+            means,
+            weights,
+            into,
+            standing: counts.len(),
+            merges: Vec::new(),
+        }
     }
 
     /// How many groups stand.
@@ -31,7 +38,9 @@ impl Forest {
 
     /// The groups that stand.
     pub fn ids(&self) -> Vec<u32> {
-        (0..self.into.len() as u32).filter(|&i| self.stands(i)).collect()
+        (0..self.into.len() as u32)
+            .filter(|&i| self.stands(i))
+            .collect()
     }
 
     pub fn mean(&self, id: u32) -> &[f32] {
@@ -58,26 +67,50 @@ impl Forest {
     /// Makes one group of two, and says which of them it is called.
     fn merge(&mut self, a: u32, b: u32, similarity: f32) -> Merge {
         let (wa, wb) = (self.weights[a as usize], self.weights[b as usize]);
-        let (kept, gone, share) = if wa >= wb { (a, b, wb / (wa + wb)) } else { (b, a, wa / (wa + wb)) };
+        let (kept, gone, share) = if wa >= wb {
+            (a, b, wb / (wa + wb))
+        } else {
+            (b, a, wa / (wa + wb))
+        };
         let d = self.dimensions;
         for i in 0..d {
-            let (x, y) = (self.means[kept as usize * d + i], self.means[gone as usize * d + i]);
-            self.means[kept as usize * d + i] = (f64::from(x) + share * (f64::from(y) - f64::from(x))) as f32;
+            let (x, y) = (
+                self.means[kept as usize * d + i],
+                self.means[gone as usize * d + i],
+            );
+            self.means[kept as usize * d + i] =
+                (f64::from(x) + share * (f64::from(y) - f64::from(x))) as f32;
         }
         self.weights[kept as usize] = wa + wb;
         self.into[gone as usize] = kept;
         self.standing -= 1;
-        self.merges.push(Merge { kept, gone, similarity });
-        Merge { kept, gone, similarity }
+        self.merges.push(Merge {
+            kept,
+            gone,
+            similarity,
+        });
+        Merge {
+            kept,
+            gone,
+            similarity,
+        }
     }
 
     /// Brings a list up to date with the merges since it was made: current groups, current similarities, best first.
     /// What is dropped raises the bound.
     pub fn refresh(&self, me: u32, list: &mut List, floor: f32) {
-        let mut ids: Vec<u32> = list.near.iter().map(|n| self.find(n.id)).filter(|&id| id != me).collect();
+        let mut ids: Vec<u32> = list
+            .near
+            .iter()
+            .map(|n| self.find(n.id))
+            .filter(|&id| id != me)
+            .collect();
         ids.sort_unstable();
         ids.dedup();
-        let near = ids.into_iter().map(|id| Near { similarity: self.similarity(me, id), id });
+        let near = ids.into_iter().map(|id| Near {
+            similarity: self.similarity(me, id),
+            id,
+        });
         list.fill(me, near, floor);
     }
 }
@@ -110,7 +143,13 @@ pub(super) fn agglomerate(
             let weights = [a, b].map(|id| forest.weights[id as usize]);
             let merge = forest.merge(a, b, similarity);
             let gone = std::mem::take(&mut lists[merge.gone as usize]);
-            let bounds = [a, b].map(|id| if id == merge.gone { gone.bound } else { lists[id as usize].bound });
+            let bounds = [a, b].map(|id| {
+                if id == merge.gone {
+                    gone.bound
+                } else {
+                    lists[id as usize].bound
+                }
+            });
             let list = &mut lists[merge.kept as usize];
             list.near.extend(gone.near);
             list.bound = mean_bound(bounds, weights);
@@ -124,13 +163,18 @@ pub(super) fn agglomerate(
 
 /// Who is in neither list is at most this near to the union: the weighted mean of the two bounds.
 fn mean_bound(bounds: [f32; 2], weights: [f64; 2]) -> f32 {
-    ((f64::from(bounds[0]) * weights[0] + f64::from(bounds[1]) * weights[1]) / (weights[0] + weights[1])) as f32
+    ((f64::from(bounds[0]) * weights[0] + f64::from(bounds[1]) * weights[1])
+        / (weights[0] + weights[1])) as f32
 }
 
 /// Pairs to merge in this round. Every group offers the edge to its nearest; an edge that is the best offer at both
 /// its ends is taken. The best edge of all is always among them.
 fn reciprocal(active: &[u32], lists: &[List], best: &mut [Option<Edge>]) -> Vec<(u32, u32, f32)> {
-    let offers = || active.iter().map(|&id| Edge::new(id, &lists[id as usize].near[0]));
+    let offers = || {
+        active
+            .iter()
+            .map(|&id| Edge::new(id, &lists[id as usize].near[0]))
+    };
     for edge in offers() {
         for end in [edge.low, edge.high] {
             let held = &mut best[end as usize];
@@ -164,17 +208,28 @@ pub(super) struct Edge {
 
 impl Edge {
     pub fn new(me: u32, near: &Near) -> Self {
-        Edge { similarity: near.similarity, low: me.min(near.id), high: me.max(near.id) }
+        Edge {
+            similarity: near.similarity,
+            low: me.min(near.id),
+            high: me.max(near.id),
+        }
     }
 
     pub fn beats(&self, other: &Edge) -> bool {
-        self.similarity.total_cmp(&other.similarity).then_with(|| self.mixed().cmp(&other.mixed())).is_gt()
+        self.similarity
+            .total_cmp(&other.similarity)
+            .then_with(|| self.mixed().cmp(&other.mixed()))
+            .is_gt()
     }
 
     fn mixed(&self) -> (u64, u32, u32) {
         let pair = u64::from(self.low) << 32 | u64::from(self.high);
         let hash = (pair ^ pair >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        ((hash ^ hash >> 32).wrapping_mul(0x94d0_49bb_1331_11eb), self.low, self.high)
+        (
+            (hash ^ hash >> 32).wrapping_mul(0x94d0_49bb_1331_11eb),
+            self.low,
+            self.high,
+        )
     }
 }
 
@@ -185,7 +240,9 @@ fn stale(active: &[u32], lists: &[List], forest: &Forest, mut changed: Vec<u32>)
     let merged = |id: &u32| changed.binary_search(id).is_ok();
     let lost = |id: &&u32| {
         let nearest = lists[**id as usize].near.first();
-        forest.stands(**id) && !merged(id) && nearest.is_some_and(|n| merged(&n.id) || !forest.stands(n.id))
+        forest.stands(**id)
+            && !merged(id)
+            && nearest.is_some_and(|n| merged(&n.id) || !forest.stands(n.id))
     };
     let mut stale: Vec<u32> = active.iter().filter(lost).copied().collect();
     stale.extend(&changed);
@@ -202,10 +259,19 @@ fn update(
     exact: bool,
     search: &Search,
 ) -> Result<(), Error> {
-    let mut work: Vec<(u32, List)> = stale.iter().map(|&id| (id, std::mem::take(&mut lists[id as usize]))).collect();
+    let mut work: Vec<(u32, List)> = stale
+        .iter()
+        .map(|&id| (id, std::mem::take(&mut lists[id as usize])))
+        .collect();
     search.each(&mut work, |(id, list)| forest.refresh(*id, list, floor));
-    let dry = |list: &List| exact && list.bound >= floor && list.near.first().is_none_or(|n| n.similarity < list.bound);
-    let again: Vec<u32> = work.iter().filter(|(_, list)| dry(list)).map(|(id, _)| *id).collect();
+    let dry = |list: &List| {
+        exact && list.bound >= floor && list.near.first().is_none_or(|n| n.similarity < list.bound)
+    };
+    let again: Vec<u32> = work
+        .iter()
+        .filter(|(_, list)| dry(list))
+        .map(|(id, _)| *id)
+        .collect();
     for (id, list) in work {
         lists[id as usize] = list;
     }

@@ -37,14 +37,21 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { threshold: DEFAULT_THRESHOLD, min_size: 1, clusters: None }
+        Options {
+            threshold: DEFAULT_THRESHOLD,
+            min_size: 1,
+            clusters: None,
+        }
     }
 }
 
 impl Options {
     fn check(&self) -> Result<(), Error> {
         if !(-1.0..=1.0).contains(&self.threshold) {
-            return Err(Error::Invalid(format!("threshold must be a similarity from -1 to 1, not {}", self.threshold)));
+            return Err(Error::Invalid(format!(
+                "threshold must be a similarity from -1 to 1, not {}",
+                self.threshold
+            )));
         }
         if self.min_size == 0 {
             return Err(Error::Invalid("min_size must be at least 1".into()));
@@ -63,12 +70,24 @@ impl Options {
 ///
 /// # Errors
 /// [`Error::Invalid`] for options out of range; [`Error::Cancelled`].
-pub fn cluster(rows: Rows, options: &Options, threads: usize, cancel: &Cancel) -> Result<Vec<Option<u32>>, Error> {
+pub fn cluster(
+    rows: Rows,
+    options: &Options,
+    threads: usize,
+    cancel: &Cancel,
+) -> Result<Vec<Option<u32>>, Error> {
     options.check()?;
     let distinct = rows.distinct();
-    let floor = if options.clusters.is_some() { f32::NEG_INFINITY } else { options.threshold };
+    let floor = if options.clusters.is_some() {
+        f32::NEG_INFINITY
+    } else {
+        options.threshold
+    };
     let mut forest = linkage::Forest::new(distinct.unit, distinct.dimensions, &distinct.counts);
-    let search = neighbours::Search { threads: threads.max(1), cancel };
+    let search = neighbours::Search {
+        threads: threads.max(1),
+        cancel,
+    };
     for level in [floor.max(DEFAULT_THRESHOLD), floor.max(0.0)] {
         while forest.len() > EXACT_ROWS {
             let before = forest.len();

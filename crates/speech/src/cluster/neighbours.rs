@@ -49,7 +49,13 @@ impl List {
                 self.bound = self.bound.max(n.similarity);
             }
         }
-        kept.sort_unstable_by(|a, b| if Edge::new(me, a).beats(&Edge::new(me, b)) { Less } else { Greater });
+        kept.sort_unstable_by(|a, b| {
+            if Edge::new(me, a).beats(&Edge::new(me, b)) {
+                Less
+            } else {
+                Greater
+            }
+        });
         if let Some(dropped) = kept.get(KEEP) {
             self.bound = self.bound.max(dropped.similarity);
             kept.truncate(KEEP);
@@ -98,8 +104,17 @@ impl Search<'_> {
     }
 
     /// The exact neighbours of some groups among all.
-    pub fn against_all(&self, forest: &Forest, some: &[u32], floor: f32) -> Result<Vec<List>, Error> {
-        let all = if some.is_empty() { Vec::new() } else { forest.ids() };
+    pub fn against_all(
+        &self,
+        forest: &Forest,
+        some: &[u32],
+        floor: f32,
+    ) -> Result<Vec<List>, Error> {
+        let all = if some.is_empty() {
+            Vec::new()
+        } else {
+            forest.ids()
+        };
         let queries = Side { forest, ids: some };
         let mut lists = self.scan(&queries, &Side { forest, ids: &all }, KEEP, floor)?;
         let mut work: Vec<(u32, &mut List)> = some.iter().copied().zip(&mut lists).collect();
@@ -112,12 +127,32 @@ impl Search<'_> {
     pub fn within_cells(&self, forest: &Forest, floor: f32) -> Result<Vec<List>, Error> {
         let cells = self.cells(forest)?;
         let ids = forest.ids();
-        let mut lists = by_id(&ids, ids.iter().map(|_| List { near: Vec::new(), bound: f32::NEG_INFINITY }).collect());
+        let mut lists = by_id(
+            &ids,
+            ids.iter()
+                .map(|_| List {
+                    near: Vec::new(),
+                    bound: f32::NEG_INFINITY,
+                })
+                .collect(),
+        );
         for batch in cells.chunks(32 * self.threads) {
-            let mut work: Vec<Cell> = batch.iter().map(|ids| Cell { ids, found: Ok(Vec::new()) }).collect();
-            let alone = Search { threads: 1, cancel: self.cancel };
+            let mut work: Vec<Cell> = batch
+                .iter()
+                .map(|ids| Cell {
+                    ids,
+                    found: Ok(Vec::new()),
+                })
+                .collect();
+            let alone = Search {
+                threads: 1,
+                cancel: self.cancel,
+            };
             self.each_large(&mut work, |cell| {
-                let side = Side { forest, ids: cell.ids };
+                let side = Side {
+                    forest,
+                    ids: cell.ids,
+                };
                 cell.found = alone.scan(&side, &side, KEEP, floor);
             });
             for cell in work {
@@ -127,7 +162,11 @@ impl Search<'_> {
                 }
             }
         }
-        let mut work: Vec<(u32, &mut List)> = lists.iter_mut().enumerate().map(|(i, l)| (i as u32, l)).collect();
+        let mut work: Vec<(u32, &mut List)> = lists
+            .iter_mut()
+            .enumerate()
+            .map(|(i, l)| (i as u32, l))
+            .collect();
         self.each(&mut work, |(id, list)| {
             forest.refresh(*id, list, floor);
             list.bound = f32::NEG_INFINITY;
@@ -140,25 +179,62 @@ impl Search<'_> {
         let ids = forest.ids();
         let pivots = pivots(forest, &ids, (ids.len() * CELLS_PER_GROUP).div_ceil(CELL));
         let all = Side { forest, ids: &ids };
-        let nearest =
-            self.scan(&all, &Side { forest: &pivots, ids: &pivots.ids() }, CELLS_PER_GROUP, f32::NEG_INFINITY)?;
+        let nearest = self.scan(
+            &all,
+            &Side {
+                forest: &pivots,
+                ids: &pivots.ids(),
+            },
+            CELLS_PER_GROUP,
+            f32::NEG_INFINITY,
+        )?;
         let mut cells: Vec<Vec<Near>> = (0..pivots.len()).map(|_| Vec::new()).collect();
         for (&id, list) in ids.iter().zip(nearest) {
-            list.near.iter().for_each(|n| cells[n.id as usize].push(Near { similarity: n.similarity, id }));
+            list.near.iter().for_each(|n| {
+                cells[n.id as usize].push(Near {
+                    similarity: n.similarity,
+                    id,
+                })
+            });
         }
         Ok(cells.into_iter().flat_map(split_large).collect())
     }
 
     /// For each query the best `keep` columns that reach `floor`; a column that is the query itself is left out.
-    fn scan(&self, queries: &Side, columns: &Side, keep: usize, floor: f32) -> Result<Vec<List>, Error> {
+    fn scan(
+        &self,
+        queries: &Side,
+        columns: &Side,
+        keep: usize,
+        floor: f32,
+    ) -> Result<Vec<List>, Error> {
         let same = std::ptr::eq(queries.forest, columns.forest);
-        let mut blocks: Vec<(&[u32], Vec<Best>)> = queries.ids.chunks(QUERIES).map(|ids| (ids, Vec::new())).collect();
+        let mut blocks: Vec<(&[u32], Vec<Best>)> = queries
+            .ids
+            .chunks(QUERIES)
+            .map(|ids| (ids, Vec::new()))
+            .collect();
         self.each_large(&mut blocks, |(ids, best)| {
-            *best = ids.iter().map(|&id| Best::new(same.then_some(id), keep, floor - ROUNDING)).collect();
-            scan_block(&Side { forest: queries.forest, ids }, columns, best, self.cancel);
+            *best = ids
+                .iter()
+                .map(|&id| Best::new(same.then_some(id), keep, floor - ROUNDING))
+                .collect();
+            scan_block(
+                &Side {
+                    forest: queries.forest,
+                    ids,
+                },
+                columns,
+                best,
+                self.cancel,
+            );
         });
         self.cancel.check()?;
-        Ok(blocks.into_iter().flat_map(|(_, best)| best).map(Best::into_list).collect())
+        Ok(blocks
+            .into_iter()
+            .flat_map(|(_, best)| best)
+            .map(Best::into_list)
+            .collect())
     }
 }
 
@@ -178,13 +254,19 @@ impl Side<'_> {
     /// Their means as a matrix.
     fn gather(&self, range: std::ops::Range<usize>, into: &mut Vec<f32>) {
         into.clear();
-        self.ids[range].iter().for_each(|&id| into.extend_from_slice(self.forest.mean(id)));
+        self.ids[range]
+            .iter()
+            .for_each(|&id| into.extend_from_slice(self.forest.mean(id)));
     }
 }
 
 fn scan_block(queries: &Side, columns: &Side, best: &mut [Best], cancel: &Cancel) {
     let d = queries.forest.dimensions;
-    let (mut rows, mut others, mut products) = (Vec::new(), Vec::new(), vec![0f32; queries.ids.len() * COLUMNS]);
+    let (mut rows, mut others, mut products) = (
+        Vec::new(),
+        Vec::new(),
+        vec![0f32; queries.ids.len() * COLUMNS],
+    );
     queries.gather(0..queries.ids.len(), &mut rows);
     for from in (0..columns.ids.len()).step_by(COLUMNS) {
         if cancel.is_cancelled() {
@@ -222,7 +304,13 @@ struct Best {
 
 impl Best {
     fn new(me: Option<u32>, keep: usize, floor: f32) -> Self {
-        Best { me, keep, cut: floor, near: Vec::new(), dropped: floor > f32::NEG_INFINITY }
+        Best {
+            me,
+            keep,
+            cut: floor,
+            near: Vec::new(),
+            dropped: floor > f32::NEG_INFINITY,
+        }
     }
 
     fn offer(&mut self, similarities: &[f32], ids: &[u32]) {
@@ -253,7 +341,14 @@ impl Best {
     fn into_list(mut self) -> List {
         self.prune();
         self.near.shrink_to_fit();
-        List { near: self.near, bound: if self.dropped { self.cut } else { f32::NEG_INFINITY } }
+        List {
+            near: self.near,
+            bound: if self.dropped {
+                self.cut
+            } else {
+                f32::NEG_INFINITY
+            },
+        }
     }
 }
 
@@ -274,14 +369,19 @@ fn keep_best(near: &mut Vec<Near>) {
 fn pivots(forest: &Forest, ids: &[u32], wanted: usize) -> Forest {
     let seed = (ids.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let hash = |id: u32| {
-        ((u64::from(id) ^ seed).wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ seed >> 31).wrapping_mul(0x94d0_49bb_1331_11eb)
+        ((u64::from(id) ^ seed).wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ seed >> 31)
+            .wrapping_mul(0x94d0_49bb_1331_11eb)
     };
     let mut order = ids.to_vec();
     order.sort_by_cached_key(|&id| hash(id));
     order.truncate(wanted);
     let mut means = Vec::with_capacity(order.len() * forest.dimensions);
-    order.iter().for_each(|&id| means.extend_from_slice(forest.mean(id)));
-    means.chunks_exact_mut(forest.dimensions).for_each(similarity::normalize);
+    order
+        .iter()
+        .for_each(|&id| means.extend_from_slice(forest.mean(id)));
+    means
+        .chunks_exact_mut(forest.dimensions)
+        .for_each(similarity::normalize);
     Forest::new(means, forest.dimensions, &vec![1; order.len()])
 }
 
@@ -290,7 +390,9 @@ fn split_large(mut cell: Vec<Near>) -> Vec<Vec<u32>> {
     if cell.len() > LARGEST_CELL {
         cell.sort_by_key(|n| (Reverse(ordered(n.similarity)), n.id));
     }
-    cell.chunks(LARGEST_CELL).map(|part| part.iter().map(|n| n.id).collect()).collect()
+    cell.chunks(LARGEST_CELL)
+        .map(|part| part.iter().map(|n| n.id).collect())
+        .collect()
 }
 
 /// An integer in the order of finite similarities.

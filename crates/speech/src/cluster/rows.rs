@@ -20,12 +20,20 @@ pub struct Rows {
 impl Rows {
     /// Room for `expected` rows; grouping them may take `limit` bytes (see [`Rows::bytes`]).
     pub fn new(expected: usize, limit: u64) -> Self {
-        Rows { expected, limit, dimensions: None, unit: Vec::new(), place: Vec::new() }
+        Rows {
+            expected,
+            limit,
+            dimensions: None,
+            unit: Vec::new(),
+            place: Vec::new(),
+        }
     }
 
     /// The memory that grouping `rows` vectors takes, in bytes: `rows x (4 x dimensions + 320) + 64 MiB`.
     pub fn bytes(rows: usize, dimensions: usize) -> u64 {
-        (rows as u64).saturating_mul(4 * dimensions as u64 + BYTES_PER_ROW).saturating_add(BYTES_ALWAYS)
+        (rows as u64)
+            .saturating_mul(4 * dimensions as u64 + BYTES_PER_ROW)
+            .saturating_add(BYTES_ALWAYS)
     }
 
     /// Adds a row; `None` is a NULL.
@@ -58,11 +66,16 @@ impl Rows {
                 );
                 return Err(Error::Invalid(message));
             }
-            Some(_) if self.stored() >= self.expected => self.check_memory(self.stored() + 1, row.len())?,
+            Some(_) if self.stored() >= self.expected => {
+                self.check_memory(self.stored() + 1, row.len())?
+            }
             Some(_) => {}
         }
         if row.iter().any(|x| !x.is_finite()) {
-            return Err(Error::Invalid(format!("row {} holds a value that is not finite", self.place.len() + 1)));
+            return Err(Error::Invalid(format!(
+                "row {} holds a value that is not finite",
+                self.place.len() + 1
+            )));
         }
         let mut unit = row.to_vec();
         similarity::normalize(&mut unit);
@@ -73,14 +86,20 @@ impl Rows {
         self.check_memory(self.expected, dimensions)?;
         self.dimensions = Some(dimensions);
         let values = self.expected.saturating_mul(dimensions);
-        let failed = |_| Error::Memory { need: Rows::bytes(self.expected, dimensions), limit: self.limit };
+        let failed = |_| Error::Memory {
+            need: Rows::bytes(self.expected, dimensions),
+            limit: self.limit,
+        };
         self.unit.try_reserve_exact(values).map_err(failed)
     }
 
     fn check_memory(&self, rows: usize, dimensions: usize) -> Result<(), Error> {
         let need = Rows::bytes(rows, dimensions);
         if need > self.limit || rows > u32::MAX as usize {
-            return Err(Error::Memory { need, limit: self.limit });
+            return Err(Error::Memory {
+                need,
+                limit: self.limit,
+            });
         }
         Ok(())
     }
@@ -90,8 +109,14 @@ impl Rows {
         let d = self.dimensions.unwrap_or(0).max(1);
         let row = |i: u32| &self.unit[i as usize * d..][..d];
         let mut order: Vec<u32> = (0..self.stored() as u32).collect();
-        order.sort_by(|&a, &b| row(a).iter().map(|x| x.to_bits()).cmp(row(b).iter().map(|x| x.to_bits())));
-        let (mut rank, mut counts, mut firsts) = (vec![0u32; order.len()], Vec::<u32>::new(), Vec::new());
+        order.sort_by(|&a, &b| {
+            row(a)
+                .iter()
+                .map(|x| x.to_bits())
+                .cmp(row(b).iter().map(|x| x.to_bits()))
+        });
+        let (mut rank, mut counts, mut firsts) =
+            (vec![0u32; order.len()], Vec::<u32>::new(), Vec::new());
         for (i, &now) in order.iter().enumerate() {
             if i == 0 || row(order[i - 1]) != row(now) {
                 firsts.push(now);
@@ -100,9 +125,18 @@ impl Rows {
             rank[now as usize] = counts.len() as u32 - 1;
             *counts.last_mut().expect("pushed above") += 1;
         }
-        let of_row = self.place.iter().map(|p| p.map(|p| rank[p as usize])).collect();
+        let of_row = self
+            .place
+            .iter()
+            .map(|p| p.map(|p| rank[p as usize]))
+            .collect();
         gather_in_place(&mut self.unit, d, firsts);
-        Distinct { unit: self.unit, dimensions: d, counts, of_row }
+        Distinct {
+            unit: self.unit,
+            dimensions: d,
+            counts,
+            of_row,
+        }
     }
 }
 
@@ -150,7 +184,13 @@ mod tests {
 
     #[test]
     fn equal_rows_join_whatever_their_order() {
-        let vectors: [&[f32]; 5] = [&[0.0, 2.0], &[3.0, 0.0], &[0.0, 1.0], &[1.0, 0.0], &[1.0, 1.0]];
+        let vectors: [&[f32]; 5] = [
+            &[0.0, 2.0],
+            &[3.0, 0.0],
+            &[0.0, 1.0],
+            &[1.0, 0.0],
+            &[1.0, 1.0],
+        ];
         for shift in 0..5 {
             let mut rows = Rows::new(6, u64::MAX);
             (0..5).for_each(|i| rows.push(Some(vectors[(i + shift) % 5])).unwrap());
@@ -169,9 +209,17 @@ mod tests {
     fn refuses_what_it_cannot_group() {
         let mut rows = Rows::new(2, u64::MAX);
         rows.push(Some(&[1.0, 2.0])).unwrap();
-        assert!(rows.push(Some(&[1.0])).unwrap_err().to_string().contains("row 2 has 1 dimensions"));
+        assert!(
+            rows.push(Some(&[1.0]))
+                .unwrap_err()
+                .to_string()
+                .contains("row 2 has 1 dimensions")
+        );
         assert!(rows.push(Some(&[f32::NAN, 1.0])).is_err());
         let mut rows = Rows::new(1_000_000, 1 << 30);
-        assert!(matches!(rows.push(Some(&[1.0; 192])), Err(Error::Memory { .. })));
+        assert!(matches!(
+            rows.push(Some(&[1.0; 192])),
+            Err(Error::Memory { .. })
+        ));
     }
 }

@@ -22,14 +22,21 @@ pub struct Side {
 
 impl Default for Side {
     fn default() -> Self {
-        Side { seconds: USUAL_SECONDS, narrow: false }
+        Side {
+            seconds: USUAL_SECONDS,
+            narrow: false,
+        }
     }
 }
 
 impl Side {
     /// 0 for long recordings, growing like -ln(seconds) for short ones.
     fn shortness(&self) -> f64 {
-        let seconds = if self.seconds.is_finite() { self.seconds } else { SECONDS.1 };
+        let seconds = if self.seconds.is_finite() {
+            self.seconds
+        } else {
+            SECONDS.1
+        };
         (1.0 / seconds.clamp(SECONDS.0, SECONDS.1)).ln_1p()
     }
 }
@@ -155,7 +162,10 @@ mod tests {
     }
 
     fn seconds(a: f64, b: f64) -> [Side; 2] {
-        [a, b].map(|seconds| Side { seconds, narrow: false })
+        [a, b].map(|seconds| Side {
+            seconds,
+            narrow: false,
+        })
     }
 
     #[test]

@@ -50,23 +50,52 @@ pub fn fit(pairs: &[Pair], base: &Calibration, cancel: &Cancel) -> Result<Fitted
         )));
     }
     if pairs.iter().any(|p| !p.score.is_finite()) {
-        return Err(Error::Invalid("a similarity of a pair is not finite".into()));
+        return Err(Error::Invalid(
+            "a similarity of a pair is not finite".into(),
+        ));
     }
-    let start = [base.score, base.score_shortness, base.intercept, base.shortness];
-    let [score, score_shortness, intercept, shortness] = newton(pairs, [same, different], start, cancel)?;
-    let calibration = Calibration { score, score_shortness, intercept, shortness, both_narrow: 0.0, one_narrow: 0.0 };
+    let start = [
+        base.score,
+        base.score_shortness,
+        base.intercept,
+        base.shortness,
+    ];
+    let [score, score_shortness, intercept, shortness] =
+        newton(pairs, [same, different], start, cancel)?;
+    let calibration = Calibration {
+        score,
+        score_shortness,
+        intercept,
+        shortness,
+        both_narrow: 0.0,
+        one_narrow: 0.0,
+    };
     if mean(pairs, true) <= mean(pairs, false) {
-        let message = "pairs of the same speaker are no more similar than others: are the labels swapped?";
+        let message =
+            "pairs of the same speaker are no more similar than others: are the labels swapped?";
         return Err(Error::Invalid(message.into()));
     }
     let scores: Vec<(f64, bool)> = pairs.iter().map(|p| (p.score, p.same)).collect();
-    let cllr_of =
-        |model: &Calibration| cllr(pairs.iter().map(|p| (model.log_likelihood_ratio(p.score, p.sides), p.same)));
-    Ok(Fitted { calibration, cllr_before: cllr_of(base), cllr_after: cllr_of(&calibration), eer: equal_error(scores) })
+    let cllr_of = |model: &Calibration| {
+        cllr(
+            pairs
+                .iter()
+                .map(|p| (model.log_likelihood_ratio(p.score, p.sides), p.same)),
+        )
+    };
+    Ok(Fitted {
+        calibration,
+        cllr_before: cllr_of(base),
+        cllr_after: cllr_of(&calibration),
+        eer: equal_error(scores),
+    })
 }
 
 fn mean(pairs: &[Pair], same: bool) -> f64 {
-    let (sum, n) = pairs.iter().filter(|p| p.same == same).fold((0.0, 0.0), |(sum, n), p| (sum + p.score, n + 1.0));
+    let (sum, n) = pairs
+        .iter()
+        .filter(|p| p.same == same)
+        .fold((0.0, 0.0), |(sum, n), p| (sum + p.score, n + 1.0));
     sum / n
 }
 
@@ -77,20 +106,34 @@ fn features(pair: &Pair) -> [f64; N] {
 
 /// Newton's method on the weighted likelihood with a normal prior around `start`; the problem is convex. A step that
 /// makes things worse is halved.
-fn newton(pairs: &[Pair], counts: [usize; 2], start: [f64; N], cancel: &Cancel) -> Result<[f64; N], Error> {
+fn newton(
+    pairs: &[Pair],
+    counts: [usize; 2],
+    start: [f64; N],
+    cancel: &Cancel,
+) -> Result<[f64; N], Error> {
     let weight = |p: &Pair| pairs.len() as f64 / 2.0 / counts[usize::from(!p.same)] as f64;
     let precision = start.map(|b| (0.5 * b.abs() + 0.5).powi(-2));
     let cost = |model: &[f64; N]| {
-        let prior: f64 = (0..N).map(|k| precision[k] * (model[k] - start[k]).powi(2) / 2.0).sum();
-        let surprise = |p: &Pair| softplus(if p.same { -dot(model, &features(p)) } else { dot(model, &features(p)) });
+        let prior: f64 = (0..N)
+            .map(|k| precision[k] * (model[k] - start[k]).powi(2) / 2.0)
+            .sum();
+        let surprise = |p: &Pair| {
+            softplus(if p.same {
+                -dot(model, &features(p))
+            } else {
+                dot(model, &features(p))
+            })
+        };
         prior + pairs.iter().map(|p| weight(p) * surprise(p)).sum::<f64>()
     };
     let mut model = start;
     for _ in 0..100 {
         cancel.check()?;
         let mut gradient: [f64; N] = std::array::from_fn(|k| precision[k] * (model[k] - start[k]));
-        let mut hessian: [[f64; N]; N] =
-            std::array::from_fn(|k| std::array::from_fn(|l| if k == l { precision[k] } else { 0.0 }));
+        let mut hessian: [[f64; N]; N] = std::array::from_fn(|k| {
+            std::array::from_fn(|l| if k == l { precision[k] } else { 0.0 })
+        });
         for pair in pairs {
             let (x, w) = (features(pair), weight(pair));
             let p = 1.0 / (1.0 + (-dot(&model, &x)).exp());
@@ -102,7 +145,9 @@ fn newton(pairs: &[Pair], counts: [usize; 2], start: [f64; N], cancel: &Cancel) 
         let step = solve(hessian, gradient);
         let at = |scale: f64| std::array::from_fn(|k| model[k] - scale * step[k]);
         let now = cost(&model);
-        let Some(better) = (0..30).map(|i| at(0.5f64.powi(i))).find(|m| cost(m) < now) else { break };
+        let Some(better) = (0..30).map(|i| at(0.5f64.powi(i))).find(|m| cost(m) < now) else {
+            break;
+        };
         model = better;
         if step.iter().all(|s| s.abs() < 1e-10) {
             break;
@@ -180,25 +225,50 @@ mod tests {
         scores
             .flat_map(|score| {
                 let same = (model.probability(score, sides, 0.5) * 1000.0).round() as usize;
-                (0..1000).map(move |i| Pair { score, sides, same: i < same })
+                (0..1000).map(move |i| Pair {
+                    score,
+                    sides,
+                    same: i < same,
+                })
             })
             .collect()
     }
 
     #[test]
     fn recovers_the_model_that_made_the_labels() {
-        let truth = Calibration { score: 12.0, intercept: -6.0, score_shortness: 0.0, shortness: 0.0, ..base() };
-        let fitted = fit(&pairs_of(&truth, [Side::default(); 2]), &base(), &Cancel::new()).unwrap();
+        let truth = Calibration {
+            score: 12.0,
+            intercept: -6.0,
+            score_shortness: 0.0,
+            shortness: 0.0,
+            ..base()
+        };
+        let fitted = fit(
+            &pairs_of(&truth, [Side::default(); 2]),
+            &base(),
+            &Cancel::new(),
+        )
+        .unwrap();
         let sides = [Side::default(); 2];
         // Balancing both kinds moves the intercept by the ratio of their numbers, which is even here.
-        assert!((fitted.calibration.threshold(0.5, sides, 0.5) - 0.5).abs() < 0.01, "{fitted:?}");
-        assert!((fitted.calibration.log_likelihood_ratio(0.6, sides) - 1.2).abs() < 0.15, "{fitted:?}");
+        assert!(
+            (fitted.calibration.threshold(0.5, sides, 0.5) - 0.5).abs() < 0.01,
+            "{fitted:?}"
+        );
+        assert!(
+            (fitted.calibration.log_likelihood_ratio(0.6, sides) - 1.2).abs() < 0.15,
+            "{fitted:?}"
+        );
         assert!(fitted.cllr_after < fitted.cllr_before);
     }
 
     /// Pairs with one similarity for each kind, in turn.
     fn two_kinds(count: usize, of_same: f64, of_different: f64) -> Vec<Pair> {
-        let pair = |same| Pair { score: if same { of_same } else { of_different }, sides: Default::default(), same };
+        let pair = |same| Pair {
+            score: if same { of_same } else { of_different },
+            sides: Default::default(),
+            same,
+        };
         (0..count).map(|i| pair(i.is_multiple_of(2))).collect()
     }
 
@@ -214,7 +284,11 @@ mod tests {
         let swapped = fit(&two_kinds(40, 0.1, 0.8), &base(), &Cancel::new()).unwrap_err();
         assert!(swapped.to_string().contains("swapped"));
         let few = fit(&two_kinds(19, 0.8, 0.1), &base(), &Cancel::new()).unwrap_err();
-        assert!(few.to_string().contains("found 10 of the same speaker and 9"), "{few}");
+        assert!(
+            few.to_string()
+                .contains("found 10 of the same speaker and 9"),
+            "{few}"
+        );
     }
 
     #[test]
@@ -222,6 +296,9 @@ mod tests {
         assert_eq!(cllr([(0.0, true), (0.0, false)].into_iter()), 1.0);
         assert!(cllr([(20.0, true), (-20.0, false)].into_iter()) < 1e-6);
         assert_eq!(equal_error(vec![(0.1, false), (0.9, true)]), 0.0);
-        assert_eq!(equal_error(vec![(0.1, false), (0.4, true), (0.5, false), (0.9, true)]), 0.5);
+        assert_eq!(
+            equal_error(vec![(0.1, false), (0.4, true), (0.5, false), (0.9, true)]),
+            0.5
+        );
     }
 }

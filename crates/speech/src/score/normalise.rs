@@ -34,7 +34,9 @@ mod tests {
 
     #[test]
     fn counts_deviations_above_the_nearest_quarter() {
-        let cohort: Vec<f64> = (0..40).map(|i| if i < 10 { [0.1, 0.3][i % 2] } else { -0.5 }).collect();
+        let cohort: Vec<f64> = (0..40)
+            .map(|i| if i < 10 { [0.1, 0.3][i % 2] } else { -0.5 })
+            .collect();
         assert!((as_norm(0.7, &cohort, &cohort).unwrap() - 5.0).abs() < 1e-9); // mean 0.2, deviation 0.1
         let shifted: Vec<f64> = cohort.iter().map(|s| s + 0.25).collect();
         assert!((as_norm(0.95, &shifted, &shifted).unwrap() - 5.0).abs() < 1e-9);

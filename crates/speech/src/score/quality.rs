@@ -68,7 +68,9 @@ impl Quality {
             ));
         }
         let snr = self.snr_db.filter(|&snr| snr < ENROL_SNR)?;
-        Some(format!("speech is {snr:.0} dB above noise, at least {ENROL_SNR:.0} dB are needed"))
+        Some(format!(
+            "speech is {snr:.0} dB above noise, at least {ENROL_SNR:.0} dB are needed"
+        ))
     }
 }
 
@@ -80,7 +82,12 @@ pub fn speech_ms(speech: &[f32]) -> u64 {
 /// Measures a recording: samples at 16 kHz and the probabilities of speech of its windows of 512.
 pub fn assess(samples: &[f32], speech: &[f32]) -> Quality {
     let windows: Vec<&[f32]> = samples.chunks(WINDOW).collect();
-    let spoken: Vec<&[f32]> = windows.iter().zip(speech).filter(|(_, p)| **p >= SPEECH).map(|(w, _)| *w).collect();
+    let spoken: Vec<&[f32]> = windows
+        .iter()
+        .zip(speech)
+        .filter(|(_, p)| **p >= SPEECH)
+        .map(|(w, _)| *w)
+        .collect();
     Quality {
         duration_ms: samples.len() as u64 * 1000 / u64::from(audio::SAMPLE_RATE),
         speech_ms: spoken.len() as u64 * WINDOW_MS,
@@ -123,25 +130,41 @@ fn clipping(samples: &[f32]) -> f64 {
 fn bandwidth(spoken: &[&[f32]]) -> Option<u32> {
     let spectrum = spectrum(spoken)?;
     let bins_per_band = BAND_HZ * WINDOW / audio::SAMPLE_RATE as usize;
-    let bands: Vec<f64> = spectrum[..WINDOW / 2].chunks(bins_per_band).map(mean).collect();
+    let bands: Vec<f64> = spectrum[..WINDOW / 2]
+        .chunks(bins_per_band)
+        .map(mean)
+        .collect();
     let strongest = bands.iter().copied().fold(0.0, f64::max);
-    let last = bands.iter().rposition(|&b| b > strongest * 10f64.powf(-BAND_DROP / 10.0))?;
+    let last = bands
+        .iter()
+        .rposition(|&b| b > strongest * 10f64.powf(-BAND_DROP / 10.0))?;
     Some(((last + 1) * BAND_HZ) as u32)
 }
 
 /// The mean power spectrum of whole windows, Hann-weighted.
 fn spectrum(windows: &[&[f32]]) -> Option<Vec<f64>> {
     let fft: Arc<dyn realfft::RealToComplex<f32>> = RealFftPlanner::new().plan_fft_forward(WINDOW);
-    let hann: Vec<f32> = (0..WINDOW).map(|i| (i as f32 / WINDOW as f32 * std::f32::consts::PI).sin().powi(2)).collect();
+    let hann: Vec<f32> = (0..WINDOW)
+        .map(|i| {
+            (i as f32 / WINDOW as f32 * std::f32::consts::PI)
+                .sin()
+                .powi(2)
+        })
+        .collect();
     let (mut input, mut output) = (fft.make_input_vec(), fft.make_output_vec());
     let mut sum = vec![0f64; output.len()];
     let whole = windows.iter().filter(|w| w.len() == WINDOW);
     let mut any = false;
     for window in whole {
         any = true;
-        input.iter_mut().zip(window.iter().zip(&hann)).for_each(|(i, (x, h))| *i = x * h);
+        input
+            .iter_mut()
+            .zip(window.iter().zip(&hann))
+            .for_each(|(i, (x, h))| *i = x * h);
         fft.process(&mut input, &mut output).ok()?;
-        sum.iter_mut().zip(&output).for_each(|(s, c)| *s += f64::from(c.norm_sqr()));
+        sum.iter_mut()
+            .zip(&output)
+            .for_each(|(s, c)| *s += f64::from(c.norm_sqr()));
     }
     any.then_some(sum)
 }
@@ -152,8 +175,15 @@ mod tests {
 
     /// Tones at `hertz`, one second loud and one second at `quiet` times the level; speech where it is loud.
     fn tones(hertz: &[f32], quiet: f32) -> (Vec<f32>, Vec<f32>) {
-        let tone = |i: usize| hertz.iter().map(|f| (i as f32 / 16000.0 * f * std::f32::consts::TAU).sin()).sum::<f32>();
-        let samples: Vec<f32> = (0..32000).map(|i| 0.1 * tone(i) * if i < 16000 { 1.0 } else { quiet }).collect();
+        let tone = |i: usize| {
+            hertz
+                .iter()
+                .map(|f| (i as f32 / 16000.0 * f * std::f32::consts::TAU).sin())
+                .sum::<f32>()
+        };
+        let samples: Vec<f32> = (0..32000)
+            .map(|i| 0.1 * tone(i) * if i < 16000 { 1.0 } else { quiet })
+            .collect();
         let speech = (0..63).map(|w| if w < 31 { 1.0 } else { 0.0 }).collect();
         (samples, speech)
     }
@@ -182,7 +212,12 @@ mod tests {
         for samples in [vec![], vec![0.0; 5000]] {
             let quality = assess(&samples, &[0.0; 10]);
             assert_eq!(
-                (quality.speech_ms, quality.snr_db, quality.clipping, quality.bandwidth_hz),
+                (
+                    quality.speech_ms,
+                    quality.snr_db,
+                    quality.clipping,
+                    quality.bandwidth_hz
+                ),
                 (0, None, 0.0, None)
             );
             assert!(quality.objection().unwrap().contains("no speech"));
