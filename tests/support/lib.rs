@@ -12,7 +12,7 @@ mod stop;
 pub use client::{ClientExt, plan_nodes};
 pub use database::{Database, Notices, Role};
 pub use postgres::{Client, error::DbError, error::SqlState};
-pub use process::{kill, pss};
+pub use process::{kill, own_memory};
 pub use recordings::{Scratch, clip, development, sparse_wav, tone, wav};
 pub use serde_json::{Value, json};
 pub use server::{Server, postgres_program};

@@ -2,8 +2,9 @@
 
 use std::process::Command;
 
-/// Proportional set size in kilobytes: private memory and a share of mapped files, without Postgres' shared memory.
-pub fn pss(pid: i32) -> u64 {
+/// A process's own memory in kilobytes. Mapped files are left out: their share depends on how many other processes map
+/// them at the time, and tests run beside each other.
+pub fn own_memory(pid: i32) -> u64 {
     let path = format!("/proc/{pid}/smaps_rollup");
     let rollup = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     let size = |name: &str| -> u64 {
@@ -14,7 +15,7 @@ pub fn pss(pid: i32) -> u64 {
             .parse()
             .expect("a number of kB")
     };
-    size("Pss:") - size("Pss_Shmem:")
+    size("Pss_Anon:")
 }
 
 /// Sends a signal ("KILL", "TERM", ...) to a process.

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use sql_tests::{ClientExt, Database, Scratch, pss, tone, wav};
+use sql_tests::{ClientExt, Database, Scratch, own_memory, tone, wav};
 
-/// Runs `sql` and returns the highest Pss, in kB, that its backend had meanwhile.
+/// Runs `sql` and returns the most memory of its own, in kB, that its backend had meanwhile.
 fn peak(client: &mut sql_tests::Client, sql: &str) -> u64 {
     let pid = client.pid();
     let done = AtomicBool::new(false);
@@ -14,7 +14,7 @@ fn peak(client: &mut sql_tests::Client, sql: &str) -> u64 {
         let watch = scope.spawn(|| {
             let mut highest = 0;
             while !done.load(Ordering::Relaxed) {
-                highest = highest.max(pss(pid));
+                highest = highest.max(own_memory(pid));
                 thread::sleep(Duration::from_millis(50));
             }
             highest
@@ -42,7 +42,7 @@ fn insert_select_over_thousands_of_rows_holds_memory_flat() {
     };
     let early = peak(&mut client, &insert(300));
     let late = peak(&mut client, &insert(3000));
-    println!("Pss: {early} kB over 300 rows, {late} kB over 3000");
+    println!("Own memory: {early} kB over 300 rows, {late} kB over 3000");
     assert!(
         late < early + 8 * 1024,
         "3000 rows took {late} kB where 300 took {early} kB"
@@ -57,10 +57,10 @@ fn a_long_recording_does_not_stay_in_memory() {
     let mut client = database.connect();
     client.run(&format!("SELECT ai_audio_embed('{short}')"));
     let pid = client.pid();
-    let before = pss(pid);
+    let before = own_memory(pid);
     client.run(&format!("SELECT ai_audio_embed('{long}')"));
-    let after = pss(pid);
-    println!("Pss: {before} kB before, {after} kB after five minutes of audio");
+    let after = own_memory(pid);
+    println!("Own memory: {before} kB before, {after} kB after five minutes of audio");
     assert!(
         after < before + 32 * 1024,
         "{before} kB before and {after} kB after"

@@ -5,8 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use sql_tests::{
-    ClientExt, Database, Scratch, SqlState, Stop, Value, clip, development, json, pss, sparse_wav,
-    stop, tone, wav,
+    ClientExt, Database, Scratch, SqlState, Stop, Value, clip, development, json, own_memory,
+    sparse_wav, stop, tone, wav,
 };
 
 /// A sentence of LibriSpeech, 5 s, English.
@@ -444,11 +444,11 @@ fn memory_does_not_grow_with_the_recording() {
     // Value per call: each fetch recognises no more than it needs.
     while let [_, ..] = transaction.query("FETCH 4 FROM c", &[]).expect("rows")[..] {
         rows += 1;
-        let now = pss(pid);
+        let now = own_memory(pid);
         *(if rows <= 6 { &mut early } else { &mut late }) =
             now.max(if rows <= 6 { early } else { late });
     }
-    println!("{rows} fetches; Pss {early} kB at first, {late} kB later");
+    println!("{rows} fetches; own memory {early} kB at first, {late} kB later");
     assert!(
         rows > 6 && late < early + 64 * 1024,
         "{early} kB at first, {late} kB later"
