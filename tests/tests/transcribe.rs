@@ -311,7 +311,7 @@ fn wrong_calls_say_what_would_be_right() {
     );
     client.fails(
         r"SELECT ai_audio_transcribe('\x00112233445566778899'::bytea)",
-        SqlState::FEATURE_NOT_SUPPORTED,
+        SqlState::DATA_EXCEPTION,
         &["bytea"],
     );
     client.run("SET ai_audio.max_duration = '1s'");
