@@ -6,6 +6,7 @@
 use pgrx::prelude::*;
 
 mod api;
+mod backtrace;
 mod errors;
 mod interrupt;
 mod memory;
@@ -20,6 +21,7 @@ mod vector;
 /// Runs when a backend first needs the library: settings and hooks only, no threads, no models.
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
+    backtrace::never();
     settings::define();
     planner::install();
     memory::install();

@@ -9,8 +9,15 @@ use pgrx::prelude::*;
 
 static WORKED: AtomicBool = AtomicBool::new(false);
 
-/// Registers the callback. Called once per process.
+/// Registers the callback. Called once per process, before it starts threads.
 pub fn install() {
+    // One arena for all threads: the C library returns the unused end of the main one only, and a thread's own may be
+    // 64 MB. Inference allocates too seldom for threads to wait for each other.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: no preconditions.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
     // SAFETY: a callback of the right type, for the life of this process.
     unsafe { pg_sys::RegisterXactCallback(Some(at_end_of_transaction), std::ptr::null_mut()) };
 }

@@ -1,7 +1,7 @@
 //! Every setting of the extension.
 
 use std::ffi::{CStr, CString, c_char, c_void};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
@@ -75,19 +75,24 @@ fn define_paths() {
         &MODEL_DIR,
     );
     string(
-        c"ai_audio.cache_dir",
-        c"Directory of models optimised for this machine, shared by all sessions.",
-        c"Empty: pgsql_tmp_ai_audio in the data directory, which base backups leave out.",
-        &CACHE_DIR,
-    );
-    string(
         c"ai_audio.allowed_dirs",
         c"Directories whose files may be read, separated by colons.",
         c"Empty: any file that the server can read, for roles that may read server files.",
         &ALLOWED_DIRS,
     );
-    // SAFETY: the hook is guarded.
+    // SAFETY: the hooks are guarded.
     unsafe {
+        GucRegistry::define_string_guc_with_hooks(
+            c"ai_audio.cache_dir",
+            c"Directory of models optimised for this machine, shared by all sessions.",
+            c"Empty: pgsql_tmp_ai_audio in the data directory, which base backups leave out.",
+            &CACHE_DIR,
+            GucContext::Suset,
+            GucFlags::SUPERUSER_ONLY,
+            Some(check_cache_dir),
+            None,
+            None,
+        );
         GucRegistry::define_string_guc_with_hooks(c"ai_audio.allowed_hosts",
             c"Hosts that may be fetched from although their address is private, separated by commas.",
             c"Forms: host, host:port, *.example.com. Public addresses need no entry.",
@@ -108,17 +113,56 @@ unsafe extern "C-unwind" fn check_allowed_hosts(
     _extra: *mut *mut c_void,
     _source: pg_sys::GucSource::Type,
 ) -> bool {
-    // SAFETY: Postgres gives a NUL-terminated value, or NULL for no value.
-    let list = unsafe {
-        new.as_ref()
-            .filter(|text| !text.is_null())
-            .map(|text| CStr::from_ptr(*text).to_string_lossy())
-    };
-    let wrong = list
-        .iter()
-        .flat_map(|list| hosts(list))
-        .find_map(|host| source::check_allowed_host(host).err());
-    let Some(detail) = wrong.and_then(|error| CString::new(error.to_string()).ok()) else {
+    // SAFETY: by contract of a check hook.
+    unsafe {
+        let list = given(new);
+        let wrong = list
+            .iter()
+            .flat_map(|list| hosts(list))
+            .find_map(|host| source::check_allowed_host(host).err());
+        accept_unless(wrong.map(|error| error.to_string()))
+    }
+}
+
+/// Refuses a directory into which others can put files: the models there are run. One that is not there will be made.
+#[pg_guard]
+unsafe extern "C-unwind" fn check_cache_dir(
+    new: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: by contract of a check hook.
+    unsafe {
+        let shared = given(new)
+            .filter(|dir| !dir.is_empty())
+            .is_some_and(|dir| matches!(speech::is_private(Path::new(&dir)), Ok(false)));
+        accept_unless(shared.then(|| {
+            "The directory must belong to the server's user and be writable for nobody else.".into()
+        }))
+    }
+}
+
+/// The new value that a check hook was called with.
+///
+/// # Safety
+/// `new` is what Postgres gave to a check hook of a string setting: a NUL-terminated value, or NULL for no value.
+unsafe fn given(new: *mut *mut c_char) -> Option<String> {
+    // SAFETY: by contract.
+    let text = unsafe { new.as_ref().filter(|text| !text.is_null())? };
+    // SAFETY: by contract.
+    Some(
+        unsafe { CStr::from_ptr(*text) }
+            .to_string_lossy()
+            .into_owned(),
+    )
+}
+
+/// A check hook's answer; what is wrong becomes the error's DETAIL.
+///
+/// # Safety
+/// Called by a check hook.
+unsafe fn accept_unless(wrong: Option<String>) -> bool {
+    let Some(detail) = wrong.and_then(|detail| CString::new(detail).ok()) else {
         return true;
     };
     // SAFETY: Postgres reads the copy when it reports that the value was refused.

@@ -7,9 +7,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use speech::diarize::{
-    Diarization, Diarizer, Encoded, Options, Recording as _, Segmentation, Turn,
-};
+use speech::diarize::{Diarization, Diarizer, Encoded, Options, Segmentation, Turn};
 use speech::embed::SpeakerModel;
 use speech::vad::Vad;
 use speech::{Cancel, diarize};

@@ -46,10 +46,13 @@ impl ClientExt for Client {
         let error = self
             .batch_execute(sql)
             .expect_err(&format!("should fail: {sql}"));
-        error
+        let error = error
             .as_db_error()
-            .unwrap_or_else(|| panic!("the connection was lost ({error}) in: {sql}"))
-            .clone()
+            .unwrap_or_else(|| panic!("the connection was lost ({error}) in: {sql}"));
+        // The throw-away server runs with RUST_BACKTRACE=1.
+        let detail = error.detail().unwrap_or_default();
+        assert!(!detail.contains("   1: "), "a backtrace in: {detail}");
+        error.clone()
     }
 
     fn fails(&mut self, sql: &str, state: SqlState, parts: &[&str]) {

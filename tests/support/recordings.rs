@@ -31,6 +31,19 @@ pub fn development(name: &str) -> Option<String> {
     Some(Path::new(&folder).join(name).display().to_string())
 }
 
+/// Libraries of other versions of ONNX Runtime, or none, said aloud, where `make test` did not fetch them.
+pub fn other_runtimes() -> Vec<String> {
+    let Some(folder) = std::env::var_os("AI_AUDIO_OTHER_ORT") else {
+        println!(
+            "skipped: AI_AUDIO_OTHER_ORT, a folder of other versions of ONNX Runtime, is not set"
+        );
+        return Vec::new();
+    };
+    let entries = fs::read_dir(folder).expect("the folder is there");
+    let paths = entries.map(|entry| entry.expect("an entry").path().display().to_string());
+    paths.collect()
+}
+
 /// A folder for a test's own files that the server can read; removed with the value.
 pub struct Scratch(TempDir);
 

@@ -1,5 +1,8 @@
 //! Models: what is listed, a model of one's own, warming up.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
 use sql_tests::{ClientExt, Database, Role, Scratch, SqlState, tone, wav};
 
 /// Registers the built-in model's file under a name of one's own.
@@ -152,5 +155,20 @@ fn only_superusers_manage_models() {
     assert!(
         client.value::<i64>("SELECT count(*) FROM ai_audio_models") > 0,
         "everybody may look"
+    );
+}
+
+#[test]
+fn a_cache_that_others_can_write_to_is_refused() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let open_to_all = scratch.path("cache");
+    fs::create_dir(&open_to_all).expect("a directory");
+    fs::set_permissions(&open_to_all, Permissions::from_mode(0o777)).expect("open");
+    let mut client = database.connect();
+    client.run("SELECT ai_audio_version()");
+    client.fails(
+        &format!("SET ai_audio.cache_dir = '{}'", open_to_all.display()),
+        SqlState::INVALID_PARAMETER_VALUE,
+        &["ai_audio.cache_dir", "writable for nobody else"],
     );
 }

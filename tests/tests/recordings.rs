@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use sql_tests::{Client, ClientExt, Database, SqlState, Value, development};
+use sql_tests::{Client, ClientExt, Database, SqlState, Value, clip, development, other_runtimes};
 
 /// Cosine similarity of the voiceprints of two files, or the error's message.
 fn similarity(client: &mut Client, a: &str, b: &str) -> Result<f64, String> {
@@ -33,12 +33,32 @@ fn sql_files(folder: &str) -> Vec<String> {
 /// Values: 3D-Speaker's own code and weights (`golden/` of the development recordings).
 #[test]
 fn voiceprints_are_the_references() {
+    assert_references(&mut Database::new().connect());
+}
+
+#[test]
+fn any_onnx_runtime_gives_the_same_voiceprints() {
+    let (database, clip) = (Database::new(), clip("austen-1.wav"));
+    let embed = format!("SELECT ai_audio_embed('{clip}')::text");
+    let default: String = database.connect().value(&embed);
+    for library in other_runtimes() {
+        let mut client = database.connect();
+        client.run(&format!("SET ai_audio.onnxruntime_library = '{library}'"));
+        let version: String = client.value("SELECT onnxruntime FROM ai_audio_version()");
+        assert!(library.ends_with(&version), "{version} of {library}");
+        let same: f64 = client.value(&format!(
+            "SELECT cosine_similarity(ai_audio_embed('{clip}'), '{default}'::vector)"
+        ));
+        assert!(same >= 0.99999, "{same} with {version}");
+        assert_references(&mut client);
+    }
+}
+
+fn assert_references(client: &mut Client) {
     let Some(golden) = development("golden/campplus_embeddings.json") else {
         return;
     };
     let golden: Vec<Value> = serde_json_from(&golden);
-    let database = Database::new();
-    let mut client = database.connect();
     for entry in &golden {
         let file = development(entry["path"].as_str().expect("a path")).expect("set");
         let samples = entry["samples"].as_u64().expect("a number");

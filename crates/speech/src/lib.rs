@@ -3,6 +3,7 @@
 //! Samples are mono `f32` in [-1, 1] at 16 kHz, times are milliseconds. Nothing here knows of Postgres.
 #![warn(missing_docs)]
 
+mod cache;
 mod cancel;
 pub mod cluster;
 pub mod diarize;
@@ -15,6 +16,7 @@ mod tokenizer;
 pub mod transcribe;
 pub mod vad;
 
+pub use cache::is_private;
 pub use cancel::Cancel;
 pub use error::Error;
 pub use runtime::{Runtime, Session, SessionOptions};

@@ -5,7 +5,7 @@
 //! place (`session.use_ort_model_bytes_for_initializers`).
 
 use std::ffi::{CStr, c_char};
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,11 +16,11 @@ use ort::logging::LogLevel;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{InMemorySession, RunOptions, SessionInputs, SessionOutputs};
 use ort::value::Outlet;
-use sha2::{Digest, Sha256};
 
+use crate::cache;
 use crate::{Cancel, Error};
 
-/// The oldest ONNX Runtime that has the C API version this crate is built for (`ort`'s feature `api-22`).
+/// The oldest ONNX Runtime that tests run with.
 const OLDEST_MINOR: u32 = 22;
 
 /// An opened ONNX Runtime library: one per process, cheap to clone.
@@ -157,7 +157,7 @@ impl Session {
         let cached = options
             .cache_dir
             .as_deref()
-            .and_then(|dir| cached_copy(runtime, model, dir, options));
+            .and_then(|dir| cache::copy(runtime, model, dir, options));
         let loaded = match cached.and_then(|copy| map(runtime, &copy, options).ok()) {
             Some(loaded) => loaded,
             None => from_file(runtime, model, options)?,
@@ -220,14 +220,17 @@ impl Session {
     }
 }
 
-fn model_error(path: &Path, reason: impl ToString) -> Error {
+pub(crate) fn model_error(path: &Path, reason: impl ToString) -> Error {
     Error::Model {
         path: path.into(),
         reason: reason.to_string(),
     }
 }
 
-fn builder(runtime: &Runtime, options: &SessionOptions) -> Result<SessionBuilder, Error> {
+pub(crate) fn builder(
+    runtime: &Runtime,
+    options: &SessionOptions,
+) -> Result<SessionBuilder, Error> {
     let builder = ort::session::Session::builder(&runtime.environment)?
         .with_log_level(LogLevel::Fatal)
         .map_err(ort::Error::from)?
@@ -265,103 +268,4 @@ fn map(runtime: &Runtime, copy: &Path, options: &SessionOptions) -> Result<Loade
         .commit_from_memory_directly(borrowed)
         .map_err(|e| model_error(copy, e))?;
     Ok(Loaded::Mapped(session, bytes))
-}
-
-/// The path of this machine's optimised copy of a model, made if it is not there. `None` if it cannot be made: the
-/// model then loads from its own file, slower and with private weights.
-fn cached_copy(
-    runtime: &Runtime,
-    model: &Path,
-    dir: &Path,
-    options: &SessionOptions,
-) -> Option<PathBuf> {
-    let copy = dir.join(cache_name(runtime, model)?);
-    if copy.is_file() {
-        return Some(copy);
-    }
-    create_private_dir(dir).ok()?;
-    let partial = dir.join(format!(
-        "{}.{}",
-        copy.file_name()?.to_str()?,
-        std::process::id()
-    ));
-    let made = optimise(runtime, model, &partial, options).and_then(|()| {
-        fs::rename(&partial, &copy).map_err(|e| model_error(&copy, e)) // whole or not at all, whoever else is at it
-    });
-    if made.is_err() {
-        let _ = fs::remove_file(&partial);
-    }
-    made.ok().map(|()| copy)
-}
-
-fn create_private_dir(dir: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-}
-
-fn optimise(
-    runtime: &Runtime,
-    model: &Path,
-    target: &Path,
-    options: &SessionOptions,
-) -> Result<(), Error> {
-    let mut builder = builder(runtime, options)?
-        .with_optimization_level(GraphOptimizationLevel::All)
-        .and_then(|b| b.with_config_entry("session.save_model_format", "ORT"))
-        .and_then(|b| b.with_optimized_model_path(target))
-        .map_err(ort::Error::from)?;
-    builder
-        .commit_from_file(model)
-        .map(drop)
-        .map_err(|e| model_error(model, e))
-}
-
-/// A name that changes with the model, the ONNX Runtime and the processor: the top optimisation level writes layouts
-/// that fit one instruction set only.
-fn cache_name(runtime: &Runtime, model: &Path) -> Option<String> {
-    use std::os::unix::fs::MetadataExt;
-    let model = model.canonicalize().ok()?;
-    let meta = model.metadata().ok()?;
-    let mut hash = Sha256::new();
-    hash.update(model.as_os_str().as_encoded_bytes());
-    for number in [
-        meta.len() as i64,
-        meta.mtime(),
-        meta.mtime_nsec(),
-        meta.ino() as i64,
-    ] {
-        hash.update(number.to_le_bytes());
-    }
-    hash.update(runtime.version.as_bytes());
-    hash.update(processor());
-    let digest: String = hash
-        .finalize()
-        .iter()
-        .take(12)
-        .map(|b| format!("{b:02x}"))
-        .collect();
-    let stem: String = model
-        .file_stem()?
-        .to_str()?
-        .chars()
-        .filter(char::is_ascii_graphic)
-        .take(40)
-        .collect();
-    Some(format!("{stem}-{digest}.ort"))
-}
-
-/// The first processor's entry in /proc/cpuinfo without its clock, or the architecture where there is none.
-fn processor() -> String {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let first = info.split("\n\n").next().unwrap_or_default();
-    let lasting = first
-        .lines()
-        .filter(|l| !l.starts_with("cpu MHz") && !l.starts_with("bogomips"));
-    std::iter::once(std::env::consts::ARCH)
-        .chain(lasting)
-        .collect::<Vec<_>>()
-        .join("\n")
 }
