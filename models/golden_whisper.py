@@ -19,7 +19,7 @@ from faster_whisper.feature_extractor import FeatureExtractor
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "bench/asr"))
-from peer import weights_folder  # noqa: E402
+from peer import weights_folder
 
 CLIPS, OUT = ROOT / "target/speech", ROOT / "crates/speech/tests/golden"
 CLIP, WINDOW = "austen-2.wav", 480_000

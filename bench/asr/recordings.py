@@ -66,7 +66,7 @@ def joined(parts: list[Recording], seconds: float = 0, gap: float = 0.3) -> Reco
 def error_rate(wanted: list[Recording], given: list[str]) -> float:
     """Percent: words after Whisper's English normaliser, characters for Chinese after its basic one."""
     if wanted[0].language == "zh":
-        bare = lambda text: "".join(BASIC(text).split())  # noqa: E731
+        bare = lambda text: "".join(BASIC(text).split())
         return 100 * jiwer.cer([bare(r.text) for r in wanted], [bare(text) for text in given])
     normal = ENGLISH if wanted[0].language == "en" else BASIC
     return 100 * jiwer.wer([normal(r.text) for r in wanted], [normal(text) for text in given])

@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 plt.rcParams.update({"svg.hashsalt": "ai_audio", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
 LENGTHS = {"whole clips": 0, "3 s": 3, "1 s": 1}

@@ -295,7 +295,7 @@ fn ai_audio_diarize(
 > {
     // SAFETY: declared as (source) and (source, options) in sql/, STRICT.
     let rows = unsafe { Call::source_first(fcinfo) }.and_then(diarize_rows)?;
-    Ok(TableIterator::new(rows.into_iter()))
+    Ok(TableIterator::new(rows))
 }
 
 type DiarizeRow = (i32, i32, i32, bool, f32, Option<Vector>, Option<String>);

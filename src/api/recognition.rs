@@ -144,6 +144,7 @@ impl RecognitionOptions {
 }
 
 /// How speakers are told apart.
+#[allow(clippy::large_enum_variant)] // one per statement
 enum Telling {
     /// Not at all.
     No,

@@ -1,6 +1,6 @@
 //! Which windows are the same speaker.
 //!
-//! Average linkage on cosine similarity (the crate's [`cluster`](crate::cluster)), then 3D-Speaker's repairs: small
+//! Average linkage on cosine similarity (the crate's [`cluster`](mod@crate::cluster)), then 3D-Speaker's repairs: small
 //! groups go to the nearest large one, groups with all but equal centres merge. On our development recordings this is
 //! as good as spectral clustering on few windows and better on many; docs/diarize.md has the numbers.
 

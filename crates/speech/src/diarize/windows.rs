@@ -77,6 +77,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::single_range_in_vec_init)] // stretches, one of them
     fn silence_and_clicks_have_no_windows() {
         assert!(inside(&[], 0).is_empty());
         assert!(inside(&speech(589, &[]), 160_000).is_empty());
@@ -84,6 +85,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::single_range_in_vec_init)]
     fn a_short_stretch_is_one_window() {
         assert_eq!(
             inside(&speech(589, &[0..60]), 160_000),

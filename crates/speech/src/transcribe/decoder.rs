@@ -67,7 +67,7 @@ impl Logits {
     }
 
     /// The same, with a row as the first.
-    pub fn from_row(&self, row: usize) -> Logits {
+    pub fn starting_at(&self, row: usize) -> Logits {
         Logits {
             first_row: self.first_row + row,
             ..self.clone()
@@ -97,7 +97,7 @@ impl Decoder {
             .filter_map(|i| Slot::of(i.name()))
             .collect();
         let first = session.inputs().iter().find(|i| i.name().starts_with(PAST));
-        let shape = first.map(|i| shape(i)).unwrap_or_default();
+        let shape = first.map(shape).unwrap_or_default();
         let (heads, head_width) = match shape[..] {
             [_, heads, _, width] if heads > 0 && width > 0 => (heads as usize, width as usize),
             _ => {

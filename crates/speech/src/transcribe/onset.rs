@@ -85,6 +85,7 @@ fn forward(sound: &[bool], start: usize, end: usize) -> usize {
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init)] // stretches, one of them
 mod tests {
     use super::*;
 

@@ -396,7 +396,7 @@ impl Whisper {
         if cache.rows > 1 {
             self.decoder.select(&mut cache, &[row], false)?;
         }
-        let first = prompted.first.from_row(row);
+        let first = prompted.first.starting_at(row);
         let mut search = Search {
             decoder: &mut self.decoder,
             rules: &prompted.rules,
