@@ -2,7 +2,7 @@
 
 use crate::Error;
 
-/// Bytes of a file's head that [`refuse`] looks at.
+/// Bytes of a file's head that [`refuse_unsupported`] looks at.
 pub(crate) const HEAD: usize = 512;
 
 /// Magic bytes of formats that are audio but have no decoder here.
