@@ -55,7 +55,7 @@ impl Quality {
         }
         if self.speech_ms < ENROL_MS {
             return Some(format!(
-                "{:.1} s of speech, at least {:.0} s are needed",
+                "{:.2} s of speech, at least {:.0} s are needed",
                 seconds(self.speech_ms),
                 seconds(ENROL_MS)
             ));
