@@ -138,6 +138,7 @@ fn broken_recordings_get_what_they_deserve() {
         "random.mp3",
         "header_only.wav",
         "one_sample.wav",
+        "short_100ms.wav",
         "silence_5s.wav",
     ];
     // Fit to use, whatever is wrong with them.

@@ -646,7 +646,7 @@ fn quality_tells_what_is_fit_to_enrol() {
 }
 
 #[test]
-fn embedding_little_speech_warns_once() {
+fn embedding_little_speech_warns_once_and_less_fails() {
     let database = Database::new();
     let (mut client, notices) = database.connect_noting();
     let clip = clip("allison-2.wav");
@@ -658,4 +658,9 @@ fn embedding_little_speech_warns_once() {
     let warned = warnings(&notices);
     assert_eq!(warned.len(), 1, "{warned:?}");
     assert!(warned[0].contains("s of speech"), "{warned:?}");
+    client.fails(
+        &format!("SELECT ai_audio_embed('audio_embedding', '{clip}', '{{start_time: 500, end_time: 899}}')"),
+        SqlState::DATA_EXCEPTION,
+        &["too short: 399 ms", "400 ms"],
+    );
 }

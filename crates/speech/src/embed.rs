@@ -13,6 +13,10 @@ pub const MELS: usize = 80;
 /// that memory does not grow with them.
 const WINDOW: usize = 30 * audio::SAMPLE_RATE as usize;
 
+/// Shortest recording that has a voiceprint. Below it the features, less their mean, say ever less of the voice: at one
+/// frame everybody is alike, at 0.4 s every fourth decision is wrong (docs/thresholds.md).
+const SHORTEST_MS: u64 = 400;
+
 /// A speaker model with input `[N, T, 80]` (Kaldi filter bank, mean-normalised) and output `[N, D]`: CAM++ and the
 /// 3D-Speaker, WeSpeaker and sherpa-onnx exports.
 pub struct SpeakerModel {
@@ -77,10 +81,17 @@ impl SpeakerModel {
     /// the mean of their norms.
     ///
     /// # Errors
-    /// [`Error::TooShort`] below one frame (25 ms), [`Error::Silent`], [`Error::Cancelled`], [`Error::Inference`].
+    /// [`Error::TooShort`] below 0.4 s, [`Error::Silent`], [`Error::Cancelled`], [`Error::Inference`].
     pub fn embed(&mut self, samples: &[f32], cancel: &Cancel) -> Result<Vec<f32>, Error> {
+        let got_ms = samples.len() as u64 * 1000 / u64::from(audio::SAMPLE_RATE);
+        if got_ms < SHORTEST_MS {
+            return Err(Error::TooShort {
+                got_ms,
+                need_ms: SHORTEST_MS,
+            });
+        }
         // The features of silence are constant: they would make a voiceprint, and it would be nobody's.
-        if samples.len() > 1 && samples.iter().all(|x| *x == samples[0]) {
+        if samples.iter().all(|x| *x == samples[0]) {
             return Err(Error::Silent);
         }
         if samples.len() <= WINDOW {
@@ -105,15 +116,8 @@ impl SpeakerModel {
     }
 
     fn window(&mut self, samples: &[f32], cancel: &Cancel) -> Result<Vec<f32>, Error> {
-        let frames = fbank::frames(samples.len());
-        if frames == 0 {
-            let got_ms = samples.len() as u64 * 1000 / u64::from(audio::SAMPLE_RATE);
-            return Err(Error::TooShort {
-                got_ms,
-                need_ms: 25,
-            });
-        }
         cancel.check()?;
+        let frames = fbank::frames(samples.len());
         let features = self.fbank.compute(samples);
         self.run(&features, 1, frames, cancel)
             .map(|mut all| all.remove(0))
