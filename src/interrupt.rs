@@ -58,6 +58,7 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.stop_and_wait();
         *lock(&CURRENT) = None;
+        memory::worked();
     }
 }
 
@@ -79,7 +80,7 @@ where
         pg_sys::before_shmem_exit(Some(stop_at_exit), pg_sys::Datum::from(0))
     });
     pgrx::check_for_interrupts!();
-    memory::worked();
+    memory::working();
     let job = Arc::new(Job {
         cancel: Cancel::new(),
         ended: Mutex::new(false),

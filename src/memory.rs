@@ -1,15 +1,27 @@
-//! Freed memory goes back to the operating system when a transaction ends.
+//! Freed memory goes back to the operating system once a session has nothing to do.
 //!
 //! A recording and a network's activations are tens of megabytes. The C library keeps what is freed for the next
-//! allocation, which is right between two rows and wrong for a session that then stays idle for hours.
+//! allocation, which is right between two calls (to fault the pages in again costs a tenth of a call) and wrong for a
+//! session that then stays idle for hours. Postgres tells nobody when a session becomes idle, so a thread waits.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use pgrx::prelude::*;
+use crate::interrupt::SignalsBlocked;
 
-static WORKED: AtomicBool = AtomicBool::new(false);
+/// So long after the last work memory is returned.
+const IDLE: Duration = Duration::from_millis(500);
 
-/// Registers the callback. Called once per process, before it starts threads.
+/// When the last work ended, until memory has been returned since.
+static WORKED: Mutex<Option<Instant>> = Mutex::new(None);
+static CHANGED: Condvar = Condvar::new();
+
+fn last() -> MutexGuard<'static, Option<Instant>> {
+    WORKED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes freed memory returnable. Called once per process, before it starts threads.
 pub fn install() {
     // One arena for all threads: the C library returns the unused end of the main one only, and a thread's own may be
     // 64 MB. Inference allocates too seldom for threads to wait for each other.
@@ -18,30 +30,53 @@ pub fn install() {
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
     }
-    // SAFETY: a callback of the right type, for the life of this process.
-    unsafe { pg_sys::RegisterXactCallback(Some(at_end_of_transaction), std::ptr::null_mut()) };
 }
 
-/// Notes that this transaction has worked on a recording.
+/// Notes that work on a recording begins.
+pub fn working() {
+    *last() = None;
+}
+
+/// Notes that work on a recording has ended.
 pub fn worked() {
-    WORKED.store(true, Relaxed);
+    static WATCH: Once = Once::new();
+    WATCH.call_once(|| {
+        let _blocked = SignalsBlocked::new();
+        // Without the thread memory is kept: no reason to fail.
+        let _ = thread::Builder::new()
+            .name("ai_audio idle".into())
+            .stack_size(64 << 10)
+            .spawn(return_when_idle);
+    });
+    *last() = Some(Instant::now());
+    CHANGED.notify_one();
 }
 
-#[pg_guard]
-unsafe extern "C-unwind" fn at_end_of_transaction(
-    event: pg_sys::XactEvent::Type,
-    _arg: *mut std::ffi::c_void,
-) {
-    use pg_sys::XactEvent::{XACT_EVENT_ABORT, XACT_EVENT_COMMIT, XACT_EVENT_PREPARE};
-    let ends = matches!(
-        event,
-        XACT_EVENT_COMMIT | XACT_EVENT_ABORT | XACT_EVENT_PREPARE
-    );
-    if ends && WORKED.swap(false, Relaxed) {
-        #[cfg(all(target_os = "linux", target_env = "gnu"))]
-        // SAFETY: no preconditions; works on the allocator's own free lists.
-        unsafe {
-            libc::malloc_trim(0);
+fn return_when_idle() {
+    let mut worked = last();
+    loop {
+        let Some(at) = *worked else {
+            worked = CHANGED.wait(worked).unwrap_or_else(PoisonError::into_inner);
+            continue;
+        };
+        let left = IDLE.saturating_sub(at.elapsed());
+        if left.is_zero() {
+            *worked = None;
+            drop(worked);
+            trim();
+            worked = last();
+        } else {
+            drop(worked);
+            thread::sleep(left);
+            worked = last();
         }
+    }
+}
+
+fn trim() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: no preconditions; works on the allocator's own free lists, under its locks.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
