@@ -14,6 +14,7 @@ from graph import BN_EPSILON, Graph, folded, ints
 from onnx import TensorProto
 
 BLOCKS = [(12, 1), (24, 2), (16, 2)]  # layers and dilation
+GROWTH = 32  # channels that a layer adds
 SEGMENT = 100  # frames that share a context
 METADATA = {
     "framework": "3d-speaker",
@@ -52,12 +53,18 @@ def residual_head(g: Graph, weights, x: str) -> str:
 def convolve(g: Graph, x: str, weight, bias=None, **attributes) -> str:
     """A convolution over time of [N, C, 1, T], as a 2-D one."""
     attributes.setdefault("kernel_shape", [1, 1])
-    return g.op("Conv", x, weight[:, :, None, :], *([] if bias is None else [bias]), **attributes)
+    return g.op("Conv", x, weight[:, :, None, :], *([] if bias is None else [bias]), shape=over_time(len(weight)), **attributes)
+
+
+def over_time(channels: int) -> list:
+    """The shape of everything after the first convolution over time, which halves the frames."""
+    return ["N", channels, 1, "H"]
 
 
 def normalised(g: Graph, weights, x: str, prefix: str) -> str:
-    names = ("weight", "bias", "running_mean", "running_var")
-    return g.op("Relu", g.op("BatchNormalization", x, *(weights[f"{prefix}.{name}"] for name in names), epsilon=BN_EPSILON))
+    norm = [weights[f"{prefix}.{name}"] for name in ("weight", "bias", "running_mean", "running_var")]
+    shape = over_time(len(norm[0]))
+    return g.op("Relu", g.op("BatchNormalization", x, *norm, epsilon=BN_EPSILON, shape=shape), shape=shape)
 
 
 class Segments:
@@ -82,26 +89,31 @@ class Segments:
 
 
 def dense_layer(g: Graph, weights, x: str, prefix: str, dilation: int, segments: Segments) -> str:
-    """32 more channels from all before them, masked by the context of the whole and of each segment.
+    """`GROWTH` more channels from all before them, masked by the context of the whole and of each segment.
 
     The mask depends on the segment alone, so it is computed once per segment and then spread over the frames.
     """
     cam = prefix + "cam_layer."
+    channels = len(weights[prefix + "nonlinear1.batchnorm.weight"])
     y = normalised(g, weights, x, prefix + "nonlinear1.batchnorm")
-    y = g.op("Relu", convolve(g, y, *folded(weights, prefix + "linear1", prefix + "nonlinear2.batchnorm")))
+    weight, bias = folded(weights, prefix + "linear1", prefix + "nonlinear2.batchnorm")
+    width = len(weight)
+    y = g.op("Relu", convolve(g, y, weight, bias), shape=over_time(width))
     shape = {"kernel_shape": [1, 3], "pads": [0, dilation, 0, dilation], "dilations": [1, dilation]}
     local = convolve(g, y, weights[cam + "linear_local.weight"], **shape)
-    mask = g.op("MatMul", g.op("Squeeze", y, ints(2)), segments.context)
+    mask = g.op("MatMul", g.op("Squeeze", y, ints(2), shape=["N", width, "H"]), segments.context, shape=["N", width, "S"])
     for layer, activation in (("linear1", "Relu"), ("linear2", "Sigmoid")):
-        linear = (weights[f"{cam}{layer}.{name}"] for name in ("weight", "bias"))
-        mask = g.op(activation, g.op("Conv", mask, *linear, kernel_shape=[1]))
-    masked = g.op("Mul", local, g.op("MatMul", g.op("Unsqueeze", mask, ints(2)), segments.spread))
-    return g.op("Concat", x, blocked(g, masked, 32), axis=1)
+        weight, bias = (weights[f"{cam}{layer}.{name}"] for name in ("weight", "bias"))
+        shape = ["N", len(weight), "S"]
+        mask = g.op(activation, g.op("Conv", mask, weight, bias, kernel_shape=[1], shape=shape), shape=shape)
+    mask = g.op("Unsqueeze", mask, ints(2), shape=["N", GROWTH, 1, "S"])
+    masked = g.op("Mul", local, g.op("MatMul", mask, segments.spread, shape=over_time(GROWTH)), shape=over_time(GROWTH))
+    return g.op("Concat", x, blocked(g, masked, GROWTH), axis=1, shape=over_time(channels + GROWTH))
 
 
 def blocked(g: Graph, x: str, channels: int) -> str:
     """Multiplies by 1, in a convolution: ONNX Runtime keeps its outputs, and then all of the block, in its fast layout."""
-    return g.op("Conv", x, np.ones((channels, 1, 1, 1), np.float32), kernel_shape=[1, 1], group=channels)
+    return g.op("Conv", x, np.ones((channels, 1, 1, 1), np.float32), kernel_shape=[1, 1], group=channels, shape=over_time(channels))
 
 
 def statistics(g: Graph, x: str, frames: str) -> str:
@@ -123,7 +135,7 @@ def convert(members: dict[str, Path], out: Path) -> None:
     x = g.op("Unsqueeze", g.op("Transpose", "feats", perm=[0, 2, 1]), ints(1))
     x = g.op("Reshape", residual_head(g, weights, x), ints(0, 320, 1, -1))
     tdnn = folded(weights, "xvector.tdnn.linear", "xvector.tdnn.nonlinear.batchnorm")
-    x = g.op("Relu", convolve(g, x, *tdnn, kernel_shape=[1, 5], strides=[1, 2], pads=[0, 2, 0, 2]))
+    x = g.op("Relu", convolve(g, x, *tdnn, kernel_shape=[1, 5], strides=[1, 2], pads=[0, 2, 0, 2]), shape=over_time(len(tdnn[0])))
     frames = g.op("Shape", x, start=3)
     segments = Segments(g, frames)
     for block, (layers, dilation) in enumerate(BLOCKS, 1):

@@ -15,7 +15,7 @@ class Graph:
     """Collects nodes and weights; a method returns the name of the value it made."""
 
     def __init__(self, name: str):
-        self.name, self.nodes, self.weights = name, [], {}
+        self.name, self.nodes, self.weights, self.shapes = name, [], {}, {}
 
     def constant(self, array) -> str:
         """A weight; equal arrays are kept once."""
@@ -25,11 +25,17 @@ class Graph:
             self.weights[key] = numpy_helper.from_array(array, f"weight_{len(self.weights)}")
         return self.weights[key].name
 
-    def op(self, kind: str, *inputs, output: str | None = None, **attributes) -> str:
-        """A node with one output. Inputs are names of values, or arrays."""
+    def op(self, kind: str, *inputs, output: str | None = None, shape: list | None = None, **attributes) -> str:
+        """A node with one output. Inputs are names of values, or arrays.
+
+        `shape` is for what cannot be inferred, with names for lengths that vary. ONNX Runtime plans memory by it: without,
+        it tries each value's buffer for all that follow, which takes the square of their number.
+        """
         names = [value if isinstance(value, str) else self.constant(value) for value in inputs]
         output = output or f"{kind}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, names, [output], name=output, **attributes))
+        if shape:
+            self.shapes[output] = shape
         return output
 
     def lstm(self, x: str, weights, recurrent, biases, hidden: int) -> str:
@@ -41,7 +47,7 @@ class Graph:
 
     def save(self, path: Path, inputs: dict, outputs: dict, metadata: dict):
         """Writes the model. Inputs and outputs are float32: name to shape. Metadata: name to text."""
-        graph = helper.make_graph(self.nodes, self.name, values(inputs), values(outputs), list(self.weights.values()))
+        graph = helper.make_graph(self.nodes, self.name, values(inputs), values(outputs), list(self.weights.values()), value_info=values(self.shapes))
         opset = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="ai_audio")
         helper.set_model_props(model, metadata)
