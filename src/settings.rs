@@ -194,7 +194,7 @@ fn define_limits() {
     int(
         c"ai_audio.cluster_memory",
         c"Most memory that one ai_voice_cluster may take.",
-        c"It takes (4 x dimensions + 320) bytes per voiceprint and 64 MB.",
+        c"It takes (4 x dimensions + 400) bytes per voiceprint and 64 MB.",
         &CLUSTER_MEMORY,
         64,
         i32::MAX,

@@ -3,7 +3,7 @@
 use crate::{Error, similarity};
 
 /// Bytes a row needs beside its vector: neighbour lists, bookkeeping.
-const BYTES_PER_ROW: u64 = 320;
+const BYTES_PER_ROW: u64 = 400;
 /// Bytes of scratch, whatever the number of rows.
 const BYTES_ALWAYS: u64 = 64 << 20;
 
@@ -29,7 +29,7 @@ impl Rows {
         }
     }
 
-    /// The memory that grouping `rows` vectors takes, in bytes: `rows x (4 x dimensions + 320) + 64 MiB`.
+    /// The memory that grouping `rows` vectors takes, in bytes: `rows x (4 x dimensions + 400) + 64 MiB`.
     pub fn bytes(rows: usize, dimensions: usize) -> u64 {
         (rows as u64)
             .saturating_mul(4 * dimensions as u64 + BYTES_PER_ROW)
