@@ -14,6 +14,7 @@ use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
+use speech::embed::SpeakerModel;
 use speech::{Runtime, SessionOptions};
 
 use crate::errors::Error;
@@ -315,6 +316,16 @@ impl Engine {
             key,
             model: Some(opened),
         })
+    }
+
+    /// A speaker model ready to use. The built-in one fills in what narrow recordings lack.
+    ///
+    /// # Errors
+    /// As [`Engine::load`].
+    pub fn speaker(&self, model: &Model) -> Result<Loaded<SpeakerModel>, speech::Error> {
+        let mut speaker = self.load(model, SpeakerModel::open)?;
+        speaker.fill_narrow(model.built_in);
+        Ok(speaker)
     }
 }
 

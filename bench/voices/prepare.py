@@ -3,6 +3,7 @@
 import multiprocessing
 import sys
 
+import bandwidth
 import numpy as np
 import speech
 
@@ -37,7 +38,7 @@ def voiceprints(clip):
 
 
 def begin(root, model, vad):
-    shared.update(speaker=speech.Speaker(model), vad=speech.Vad(vad), conditions=speech.conditions(root))
+    shared.update(speaker=speech.Speaker(model, bandwidth.load()), vad=speech.Vad(vad), conditions=speech.conditions(root))
 
 
 def work(clip):

@@ -4,9 +4,11 @@ Features are kaldi-native-fbank's, the network runs in onnxruntime; both agree w
 """
 import io
 import json
+import math
 import zlib
 from pathlib import Path
 
+import bandwidth
 import kaldi_native_fbank as knf
 import numpy as np
 import onnxruntime
@@ -25,13 +27,29 @@ def seed(*parts):
 def read(path):
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     samples = samples.mean(axis=1)
-    return samples if rate == RATE else scipy.signal.resample_poly(samples, RATE, rate).astype(np.float32)
+    return resample(samples, RATE, rate)
+
+
+def resample(x, up, down):
+    """By a long filter: what a short one lets through beyond the band is heard as sound."""
+    if up == down:
+        return x
+    divisor = math.gcd(up, down)
+    up, down = up // divisor, down // divisor
+    taps = scipy.signal.firwin(128 * max(up, down) + 1, 0.95 / max(up, down), window=("kaiser", 10.0))
+    return scipy.signal.resample_poly(x, up, down, window=taps).astype(np.float32)
+
+
+def normalised(raw):
+    rows = np.maximum(raw, np.log(np.finfo(np.float32).eps))
+    return rows - rows.mean(axis=0)
 
 
 class Speaker:
-    """The speaker model: samples in, voiceprint out."""
+    """The speaker model: samples in, voiceprint out. Given `bandwidth.load()`, it fills narrow recordings."""
 
-    def __init__(self, model):
+    def __init__(self, model, fitted=None):
+        self.fitted = fitted
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(str(model), options)
@@ -41,15 +59,23 @@ class Speaker:
         self.fbank.mel_opts.num_bins = 80
         self.fbank.mel_opts.high_freq = 8000
 
-    def features(self, samples):
+    def raw(self, samples):
+        """Features before they are floored and their mean is subtracted."""
         fbank = knf.OnlineFbank(self.fbank)
-        fbank.accept_waveform(RATE, samples.tolist())
+        fbank.accept_waveform(RATE, (samples * 32768).tolist())  # far above the library's own floor
         fbank.input_finished()
-        rows = np.stack([fbank.get_frame(i) for i in range(fbank.num_frames_ready)])
-        return rows - rows.mean(axis=0)
+        return np.stack([fbank.get_frame(i) for i in range(fbank.num_frames_ready)]) - 2 * np.log(np.float32(32768))
+
+    def network(self, features):
+        return self.session.run(None, {self.input: features[None]})[0][0]
 
     def embed(self, samples):
-        return self.session.run(None, {self.input: self.features(samples)[None]})[0][0]
+        return self.network(self.features(self.raw(samples), self.fitted))
+
+    @staticmethod
+    def features(raw, fitted):
+        rows, narrow = normalised(raw), bandwidth.channel(raw)
+        return bandwidth.fill(fitted[narrow], rows) if fitted and narrow else rows
 
 
 class Vad:
@@ -110,11 +136,11 @@ def band(x, low, high):
 
 def coded(x, rate, container, codec, **options):
     buffer = io.BytesIO()
-    at_rate = x if rate == RATE else scipy.signal.resample_poly(x, rate, RATE)
+    at_rate = resample(x, rate, RATE)
     soundfile.write(buffer, np.clip(at_rate, -1, 1), rate, format=container, subtype=codec, **options)
     buffer.seek(0)
-    back, _ = soundfile.read(buffer, dtype="float32")
-    back = back if rate == RATE else scipy.signal.resample_poly(back, RATE, rate)
+    back, heard = soundfile.read(buffer, dtype="float32")
+    back = resample(back, RATE, heard)
     return np.pad(back, (0, max(0, len(x) - len(back))))[: len(x)].astype(np.float32)
 
 

@@ -8,7 +8,6 @@ use pgrx::prelude::*;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use speech::diarize::{Diarization, Diarizer, Encoded, Options, Segmentation, Turn};
-use speech::embed::SpeakerModel;
 use speech::vad::Vad;
 use speech::{Cancel, diarize};
 
@@ -185,7 +184,7 @@ impl Networks {
     ) -> Result<T, speech::Error> {
         let mut segmentation = engine.load(&self.segmentation, Segmentation::open)?;
         let mut vad = engine.load(&self.vad, Vad::open)?;
-        let mut speaker = engine.load(&self.speaker, SpeakerModel::open)?;
+        let mut speaker = engine.speaker(&self.speaker)?;
         let mut diarizer = Diarizer {
             segmentation: &mut segmentation,
             vad: &mut vad,

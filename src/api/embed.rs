@@ -3,7 +3,6 @@
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde::Deserialize;
-use speech::embed::SpeakerModel;
 use speech::similarity;
 
 use crate::api::call::Call;
@@ -46,7 +45,7 @@ fn embed(call: Call) -> Result<Option<Vector>, Error> {
     let voiceprint = Recording::new(&call.source).and_then(|recording| {
         interrupt::run(|cancel| -> Result<_, Error> {
             let audio = recording.decode(&selection, cancel)?;
-            let mut speaker = engine.load(&model, SpeakerModel::open)?;
+            let mut speaker = engine.speaker(&model)?;
             let voiceprint = stats::INFERENCE_US.time(|| speaker.embed(&audio.samples, cancel));
             let voiceprint = voiceprint.map_err(|e| recording.blame(e))?;
             Ok((

@@ -3,7 +3,6 @@
 use pgrx::IntoDatum;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use speech::embed::SpeakerModel;
 use speech::score::{self, Quality, SHORT_MS, Side};
 use speech::vad::{Vad, WINDOW};
 use speech::{Cancel, similarity};
@@ -97,7 +96,7 @@ pub fn hear(source: &Source, common: &Common, model: Option<&str>) -> Result<Hea
     interrupt::run(|cancel| -> Result<_, Error> {
         let audio = recording.decode(&selection, cancel)?;
         let quality = assess(&engine, &vad, &audio.samples, cancel)?;
-        let mut speaker = engine.load(&speaker, SpeakerModel::open)?;
+        let mut speaker = engine.speaker(&speaker)?;
         let voiceprint = stats::INFERENCE_US.time(|| speaker.embed(&audio.samples, cancel));
         let mut voiceprint = voiceprint.map_err(|e| recording.blame(e))?;
         similarity::normalize(&mut voiceprint);

@@ -76,15 +76,15 @@ fn assert_references(client: &mut Client) {
     assert!(!golden.is_empty());
 }
 
-/// How alike the voice of a coding must be to the original's. What a low rate has lost cannot be heard again: the voice
-/// of the 8 kHz file is 0.65 alike after soxr's best resampling, and an IMA ADPCM decoder written from the standard
-/// gives 0.885.
+/// How alike the voice of a coding must be to the original's. What a low rate has lost cannot be heard again, only
+/// guessed: the voice of the 8 kHz file is 0.65 alike as it is, 0.78 with its upper band filled in, and 0.90 with the
+/// original's. An IMA ADPCM decoder written from the standard gives 0.885; sox and libsndfile agree with us on MS ADPCM
+/// to the sample.
 fn bar(name: &str) -> f64 {
     match name {
-        "mp3_16k_8k.mp3" | "opus_6k_nb.opus" => 0.5,
-        _ if name.contains("8k") || name == "au_mulaw.au" => 0.6,
-        "adpcm_ima_16k.wav" | "adpcm_ms_16k.wav" | "opus_16k.opus" => 0.85,
-        "pcm16_11025.wav" => 0.8,
+        "mp3_16k_8k.mp3" | "opus_6k_nb.opus" => 0.6,
+        _ if name.contains("8k") || name == "au_mulaw.au" => 0.7,
+        "adpcm_ima_16k.wav" | "adpcm_ms_16k.wav" | "opus_16k.opus" | "pcm16_11025.wav" => 0.85,
         _ => 0.9,
     }
 }

@@ -67,16 +67,23 @@ impl Fbank {
     /// Features of a whole utterance of 16 kHz mono samples in [-1, 1]: [`frames`] x [`BINS`], row-major, each bin's mean over
     /// time subtracted. Fewer than 400 samples (25 ms) give no frame.
     pub fn compute(&mut self, samples: &[f32]) -> Vec<f32> {
+        self.compute_with_power(samples).0
+    }
+
+    /// As [`Fbank::compute`], and the sum over time of each bin's power, which is not floored.
+    pub fn compute_with_power(&mut self, samples: &[f32]) -> (Vec<f32>, [f64; BINS]) {
         let mut features = vec![0.0; frames(samples.len()) * BINS];
+        let mut power = [0.0; BINS];
         for (row, start) in features.chunks_exact_mut(BINS).zip((0..).step_by(SHIFT)) {
             self.spectrum_of(&samples[start..start + WINDOW]);
             self.filters.apply(&self.power, row);
-            for value in row {
+            for (value, power) in row.iter_mut().zip(&mut power) {
+                *power += f64::from(*value);
                 *value = ln(value.max(f32::EPSILON));
             }
         }
         subtract_mean(&mut features);
-        features
+        (features, power)
     }
 
     /// Power spectrum of one window into `self.power`.
@@ -112,7 +119,8 @@ fn kaldi_filters() -> Filters {
     })
 }
 
-fn subtract_mean(features: &mut [f32]) {
+/// Subtracts each bin's mean over time from features of [`BINS`] a row.
+pub fn subtract_mean(features: &mut [f32]) {
     let mut sums = [0.0f64; BINS];
     for row in features.chunks_exact(BINS) {
         for (sum, value) in sums.iter_mut().zip(row) {

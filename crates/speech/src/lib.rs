@@ -3,6 +3,7 @@
 //! Samples are mono `f32` in [-1, 1] at 16 kHz, times are milliseconds. Nothing here knows of Postgres.
 #![warn(missing_docs)]
 
+mod bandwidth;
 mod cache;
 mod cancel;
 pub mod cluster;

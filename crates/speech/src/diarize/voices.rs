@@ -1,6 +1,6 @@
 //! Measuring voices: a normalised embedding per window, in batches, from features that overlapping windows share.
 
-use audio::fbank::{self, Fbank};
+use audio::fbank;
 
 use super::recording::{Buffer, Recording};
 use super::windows::{LENGTH, Window};
@@ -23,7 +23,6 @@ pub fn embed(
     cancel: &Cancel,
 ) -> Result<Vec<Vec<f32>>, Error> {
     let mut buffer = Buffer::open(recording)?;
-    let mut fbank = Fbank::new();
     let mut voices = Vec::with_capacity(windows.len());
     let mut batch = Vec::with_capacity(BATCH * FRAMES * MELS);
     for group in windows.chunk_by(|a, b| b.start < a.end()) {
@@ -32,7 +31,7 @@ pub fn embed(
                 part[0].start,
                 part.iter().map(Window::end).max().unwrap_or(0),
             );
-            let features = fbank.compute(buffer.range(start, end, cancel)?);
+            let features = model.features(buffer.range(start, end, cancel)?);
             for window in part {
                 push_window(
                     &features,

@@ -1,0 +1,160 @@
+//! What a telephone cut off, filled in with what speech has there.
+//!
+//! Speaker models learn from sound up to 8 kHz. Of an 8 kHz recording they get features whose upper quarter holds
+//! nothing, and find it more like other such recordings than like the same voice in full. So the missing bins of each
+//! frame are drawn from what they are in wide-band speech with the same lower bins around: a linear prediction from
+//! five frames, plus noise with the covariance of its error. Noise because bins that hardly move are as strange to
+//! the model as empty ones; the same numbers every time, so that a recording has one voiceprint. Fitted by
+//! `bench/voices/fit_bandwidth.py`; what it gains is in `docs/thresholds.md`.
+
+use std::ops::Range;
+
+use audio::fbank::{self, BINS};
+
+/// How far below the strongest bin sound ends: 60 dB.
+const DROP: f64 = 1e-6;
+/// Frames that a frame is predicted from, itself in the middle.
+const CONTEXT: usize = 5;
+
+/// A kind of channel.
+pub(crate) struct Channel {
+    /// Where the last bin with sound in it lies.
+    ends: Range<usize>,
+    /// How many bins it is sure to leave whole.
+    whole: usize,
+    /// Of each missing bin: weights of the whole bins of five frames, the first frame first; then, up to its own, those
+    /// of as many random numbers. Little-endian `f32`.
+    weights: &'static [u8],
+}
+
+/// 8 kHz (sound ends at 3.6 to 5.1 kHz) and 11.025 kHz (to 6.5 kHz). Wide-band speech goes up to the last bins, and what
+/// ends lower than a telephone is not speech.
+static CHANNELS: [Channel; 2] = [
+    Channel {
+        ends: 58..67,
+        whole: 59,
+        weights: include_bytes!("bandwidth_8k.f32"),
+    },
+    Channel {
+        ends: 67..74,
+        whole: 68,
+        weights: include_bytes!("bandwidth_11k.f32"),
+    },
+];
+
+/// The narrow channel that a recording came through, from the power in each bin; nothing if it is not narrow.
+pub(crate) fn channel(power: &[f64; BINS]) -> Option<&'static Channel> {
+    let strongest = power.iter().copied().fold(0.0, f64::max);
+    let last = power.iter().rposition(|&p| p > strongest * DROP)?;
+    CHANNELS.iter().find(|channel| channel.ends.contains(&last))
+}
+
+impl Channel {
+    /// Fills the bins that the channel took, in mean-normalised features `[frames, 80]`.
+    pub(crate) fn fill(&self, features: &mut [f32]) {
+        let rows = self.rows();
+        let frames = features.len() / BINS;
+        let mut known = vec![0f32; CONTEXT * self.whole];
+        for frame in 0..frames {
+            for (offset, part) in known.chunks_exact_mut(self.whole).enumerate() {
+                let from = (frame + offset).saturating_sub(CONTEXT / 2).min(frames - 1) * BINS;
+                part.copy_from_slice(&features[from..from + self.whole]);
+            }
+            let noise: [f32; BINS] = std::array::from_fn(|n| normal((frame * BINS + n) as u64));
+            for (bin, weights) in rows.iter().enumerate() {
+                let (of_known, of_noise) = weights.split_at(known.len());
+                features[frame * BINS + self.whole + bin] =
+                    dot(of_known, &known) + dot(of_noise, &noise);
+            }
+        }
+        fbank::subtract_mean(features);
+    }
+
+    /// The weights of each missing bin.
+    fn rows(&self) -> Vec<Vec<f32>> {
+        let (bytes, _) = self.weights.as_chunks::<4>();
+        let mut values = bytes.iter().map(|b| f32::from_le_bytes(*b));
+        let length = |bin| CONTEXT * self.whole + bin + 1;
+        (0..BINS - self.whole)
+            .map(|bin| values.by_ref().take(length(bin)).collect())
+            .collect()
+    }
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(x, y)| x * y).sum()
+}
+
+/// A nearly normal number of mean 0 and variance 1 that depends on `counter` only: the sum of the four quarters of
+/// SplitMix64's output (Steele, Lea and Flood 2014), the same on every machine.
+fn normal(counter: u64) -> f32 {
+    let mut z = counter.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^= z >> 31;
+    let sum: u64 = (0..4).map(|quarter| (z >> (16 * quarter)) & 0xffff).sum();
+    (sum as f32 - 131_070.0) * (3f32.sqrt() / 65_536.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(last: usize) -> Option<usize> {
+        let power = std::array::from_fn(|bin| if bin <= last { 1.0 } else { 1e-8 });
+        channel(&power).map(|channel| channel.whole)
+    }
+
+    #[test]
+    fn only_narrow_recordings_are_filled() {
+        assert_eq!(whole(60), Some(59));
+        assert_eq!(whole(70), Some(68));
+        assert_eq!(whole(77), None);
+        assert_eq!(whole(79), None);
+        assert_eq!(whole(10), None, "a hum");
+        assert!(channel(&[0.0; BINS]).is_none(), "silence");
+    }
+
+    #[test]
+    fn every_weight_has_its_place() {
+        for channel in &CHANNELS {
+            let rows = channel.rows();
+            let used: usize = rows.iter().map(Vec::len).sum();
+            assert_eq!(used * 4, channel.weights.len());
+            assert!(
+                rows.iter()
+                    .flatten()
+                    .all(|w| w.is_finite() && w.abs() < 4.0)
+            );
+        }
+    }
+
+    #[test]
+    fn what_was_heard_stays_and_the_rest_is_like_speech() {
+        for channel in &CHANNELS {
+            for frames in [0, 1, 2, 300] {
+                let heard: Vec<f32> = (0..frames * BINS)
+                    .map(|n| 3.0 * normal(n as u64 + 9999))
+                    .collect();
+                let mut features = heard.clone();
+                fbank::subtract_mean(&mut features);
+                let before = features.clone();
+                channel.fill(&mut features);
+                for (was, is) in before.chunks(BINS).zip(features.chunks(BINS)) {
+                    let same = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-4;
+                    assert!(was.iter().zip(is).take(channel.whole).all(same));
+                    assert!(is.iter().all(|x| x.abs() < 30.0));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn drawn_numbers_are_normal() {
+        let numbers: Vec<f64> = (0..100_000).map(|i| f64::from(normal(i))).collect();
+        let moment = |n: i32| numbers.iter().map(|x| x.powi(n)).sum::<f64>() / 1e5;
+        assert!(moment(1).abs() < 0.02);
+        assert!((moment(2) - 1.0).abs() < 0.02);
+        assert!((moment(4) - 2.7).abs() < 0.1, "four uniform numbers");
+    }
+}
