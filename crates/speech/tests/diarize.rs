@@ -131,18 +131,13 @@ fn speakers_per_frame_are_counted_as_pyannote_does() {
         tracks,
         speech: vec![false; wanted.len()],
     };
-    let counts = reconstruct::count(&heard);
-    let differ = counts
+    let apart = reconstruct::mean(&heard)
         .iter()
         .zip(&wanted)
-        .filter(|(got, mean)| **got != (**mean + 0.5).floor() as u8)
-        .count();
-    // The reference places windows to the nearest frame, we on it: a boundary may be one frame off.
-    assert!(
-        differ * 100 <= wanted.len(),
-        "{differ} of {} frames",
-        wanted.len()
-    );
+        .map(|(got, wanted)| (got - wanted).abs())
+        .fold(0.0, f32::max);
+    // Rounded to three places.
+    assert!(apart < 0.002, "{apart}");
 }
 
 #[test]
@@ -182,7 +177,7 @@ fn windows_sound_as_in_the_reference() {
 }
 
 /// The vectors of `groups` in golden.py.
-fn vectors() -> Vec<Vec<f32>> {
+fn vectors(alike: f64) -> Vec<Vec<f32>> {
     let mut state = 1u32;
     let mut next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -193,7 +188,7 @@ fn vectors() -> Vec<Vec<f32>> {
     rest[2]
         .iter_mut()
         .zip(&first[0])
-        .for_each(|(c, f)| *c += 0.5 * f);
+        .for_each(|(c, f)| *c += alike * f);
     let owners = [(0, 40), (1, 30), (2, 17), (3, 3)]
         .into_iter()
         .flat_map(|(o, n)| std::iter::repeat_n(o, n));
@@ -208,9 +203,7 @@ fn vectors() -> Vec<Vec<f32>> {
     all
 }
 
-#[test]
-fn groups_are_those_of_scipy_and_3d_speaker() {
-    let (golden, vectors) = (golden(), vectors());
+fn linkage(vectors: &[Vec<f32>]) -> Vec<usize> {
     let mut rows = Rows::new(vectors.len(), u64::MAX);
     vectors.iter().for_each(|v| rows.push(Some(v)).unwrap());
     let options = cluster::Options {
@@ -218,14 +211,38 @@ fn groups_are_those_of_scipy_and_3d_speaker() {
         min_size: 1,
         clusters: None,
     };
-    let linkage = cluster::cluster(rows, &options, 1, &Cancel::new()).unwrap();
-    let linkage: Vec<u32> = linkage.into_iter().map(|g| g.unwrap() - 1).collect();
-    assert_eq!(linkage, numbers::<u32>(&golden["groups"]["linkage"]));
-    let found = clustering::cluster(&vectors, Bounds { min: 1, max: 20 }, &Cancel::new()).unwrap();
-    assert_eq!(
-        found.of_window,
-        numbers::<usize>(&golden["groups"]["repaired"])
-    );
+    let groups = cluster::cluster(rows, &options, 1, &Cancel::new()).unwrap();
+    groups
+        .into_iter()
+        .map(|g| g.unwrap() as usize - 1)
+        .collect()
+}
+
+fn speakers_of(vectors: &[Vec<f32>]) -> Vec<usize> {
+    let bounds = Bounds { min: 1, max: 20 };
+    clustering::cluster(vectors, bounds, &Cancel::new())
+        .unwrap()
+        .of_window
+}
+
+#[test]
+fn groups_are_those_of_scipy_and_3d_speaker() {
+    let (golden, vectors) = (&golden()["groups"]["alike"], vectors(0.2));
+    assert_eq!(linkage(&vectors), numbers::<usize>(&golden["linkage"]));
+    assert_eq!(speakers_of(&vectors), numbers::<usize>(&golden["repaired"]));
+}
+
+/// Where we part from 3D-Speaker, which gives every small group to the nearest large one: a group that is like none
+/// (cosine below 0.2) is a speaker of few words. docs/diarize.md says what that is worth.
+#[test]
+fn a_small_group_unlike_all_stays_where_3d_speaker_dissolves_it() {
+    let (golden, vectors) = (&golden()["groups"]["unlike"], vectors(0.0));
+    let groups = numbers::<usize>(&golden["linkage"]);
+    assert_eq!(linkage(&vectors), groups);
+    assert_eq!(speakers_of(&vectors), groups);
+    let theirs = numbers::<usize>(&golden["repaired"]);
+    assert_eq!(groups[..87], theirs[..87], "the large groups are the same");
+    assert!(groups[87..].iter().all(|g| *g == 3) && theirs[87..].iter().all(|g| *g < 3));
 }
 
 #[test]
@@ -452,6 +469,59 @@ fn one_voice_is_one_speaker() {
 }
 
 #[test]
+fn two_who_talk_at_once_are_both_heard() {
+    let level = |name: &str| {
+        let samples = clip(name);
+        let power = samples.iter().map(|x| x * x).sum::<f32>() / samples.len() as f32;
+        samples
+            .iter()
+            .map(|x| x * 0.05 / power.sqrt())
+            .collect::<Vec<f32>>()
+    };
+    let (mut samples, other) = (level("david-2.wav"), level("austen-1.wav"));
+    let begins = samples.len() - 32_000; // the other one begins 2 s before the end
+    samples.resize(begins + other.len(), 0.0);
+    samples[begins..]
+        .iter_mut()
+        .zip(&other)
+        .for_each(|(s, o)| *s += o);
+    let found = Networks::open().diarize(&samples, &Options::default());
+    assert_eq!(found.speakers.len(), 2);
+    let [first, second] = &found.turns[..] else {
+        panic!("{:?}", found.turns)
+    };
+    assert!(first.overlap && second.overlap);
+    assert!(second.start_ms + 300 < first.end_ms, "{:?}", found.turns);
+}
+
+/// Two utterances of each of ten readers.
+#[test]
+fn ten_voices_are_ten_speakers() {
+    let Some(root) = std::env::var_os("AI_AUDIO_SPEECH") else {
+        return println!("skipped: AI_AUDIO_SPEECH is not set");
+    };
+    let mut readers = std::collections::BTreeMap::<String, Vec<PathBuf>>::new();
+    for entry in std::fs::read_dir(Path::new(&root).join("voices")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        if let Some((reader, _)) = name.split_once('-') {
+            readers.entry(reader.into()).or_default().push(path);
+        }
+    }
+    readers.values_mut().for_each(|files| files.sort());
+    let mut samples = Vec::new();
+    for utterance in 0..2 {
+        for files in readers.values() {
+            samples.extend(read(&files[utterance]).iter().take(160_000));
+            samples.resize(samples.len() + 8_000, 0.0);
+        }
+    }
+    assert_eq!(readers.len(), 10);
+    let found = Networks::open().diarize(&samples, &Options::default());
+    assert_eq!(found.speakers.len(), 10);
+}
+
+#[test]
 fn sides_of_a_call_are_the_speakers() {
     let (one, other, silent) = (clip("diane-1.wav"), clip("sheila-1.wav"), vec![0.0; 32_000]);
     let mut networks = Networks::open();
@@ -531,6 +601,6 @@ fn meetings_are_told_apart() {
         all.add(errors);
     }
     println!("pooled DER {:.4}, {right} speaker counts right", all.rate());
-    assert!(all.rate() < 0.06, "pooled DER {:.4}", all.rate());
-    assert!(right >= 7, "{right} speaker counts right");
+    assert!(all.rate() < 0.05, "pooled DER {:.4}", all.rate()); // 0.0440
+    assert!(right >= 8, "{right} speaker counts right");
 }

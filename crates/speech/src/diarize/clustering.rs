@@ -57,6 +57,47 @@ pub fn cluster(voices: &[Vec<f32>], bounds: Bounds, cancel: &Cancel) -> Result<S
     exactly(voices, bounds.max, cancel)
 }
 
+/// Groups the windows that are long enough to be sure of, and gives the others to the nearest centre. If none is, all
+/// count. `sure` has an entry per window.
+///
+/// # Errors
+/// [`Error::Cancelled`].
+pub fn by_the_sure(
+    voices: &[Vec<f32>],
+    sure: &[bool],
+    bounds: Bounds,
+    cancel: &Cancel,
+) -> Result<Speakers, Error> {
+    let long: Vec<Vec<f32>> = voices
+        .iter()
+        .zip(sure)
+        .filter(|(_, sure)| **sure)
+        .map(|(voice, _)| voice.clone())
+        .collect();
+    if long.is_empty() || long.len() == voices.len() {
+        return cluster(voices, bounds, cancel);
+    }
+    let mut found = cluster(&long, bounds, cancel)?.of_window.into_iter();
+    let groups: Vec<Option<usize>> = sure
+        .iter()
+        .map(|sure| sure.then(|| found.next()).flatten())
+        .collect();
+    Ok(complete(voices, &groups))
+}
+
+/// The speakers of labelled windows, numbered without gaps in the order of the windows.
+pub fn of_labels(voices: &[Vec<f32>], labels: &[usize]) -> Speakers {
+    let mut seen: Vec<usize> = Vec::new();
+    let mut number = |label: &usize| {
+        seen.iter().position(|s| s == label).unwrap_or_else(|| {
+            seen.push(*label);
+            seen.len() - 1
+        })
+    };
+    let groups: Vec<Option<usize>> = labels.iter().map(|l| Some(number(l))).collect();
+    complete(voices, &groups)
+}
+
 /// All windows as one speaker.
 pub fn one(voices: &[Vec<f32>]) -> Speakers {
     if voices.is_empty() {
@@ -66,9 +107,9 @@ pub fn one(voices: &[Vec<f32>]) -> Speakers {
 }
 
 /// `wanted` speakers, each with as many windows as possible: an outlier is no speaker while larger groups can be had
-/// without cutting one voice in two.
+/// without cutting one voice in two. If that cannot be had, those that are least alike.
 fn exactly(voices: &[Vec<f32>], wanted: usize, cancel: &Cancel) -> Result<Speakers, Error> {
-    let mut best = Speakers::default();
+    let mut best: Option<(usize, f32, Speakers)> = None;
     for smallest in (1..=SMALL + 1).rev() {
         let found = complete(voices, &groups(voices, Some(wanted), smallest, cancel)?);
         let closest = most_similar(&found.centres).map_or(f32::MIN, |(similarity, ..)| similarity);
@@ -76,11 +117,14 @@ fn exactly(voices: &[Vec<f32>], wanted: usize, cancel: &Cancel) -> Result<Speake
         if count >= wanted && closest < ONE_VOICE {
             return Ok(found);
         }
-        if count > best.centres.len() {
-            best = found;
+        if best
+            .as_ref()
+            .is_none_or(|b| (count, -closest) > (b.0, -b.1))
+        {
+            best = Some((count, closest, found));
         }
     }
-    Ok(best)
+    Ok(best.map(|b| b.2).unwrap_or_default())
 }
 
 /// The groups of average linkage; windows in groups smaller than `smallest` have none.

@@ -6,11 +6,11 @@
 //! 1. [`listen`]: speech by silero VAD, and tracks of up to three speakers in windows of 10 s by pyannote segmentation
 //!    3.0 ([`segmentation`], [`powerset`]);
 //! 2. [`windows`], [`voices`]: an embedding per 1.5 s of speech, every 0.75 s;
-//! 3. [`clustering`]: windows to speakers;
+//! 3. [`clustering`], [`strangers`]: windows to speakers;
 //! 4. [`evidence`], [`assignment`]: tracks to speakers;
 //! 5. [`reconstruct`], [`turns`]: who talks in each frame, and turns.
 //!
-//! A recording is read twice, as a stream: memory grows by some 2 kB per second of it. Results are deterministic.
+//! A recording is read three times, as a stream: memory grows by some 2 kB per second of it. Results are deterministic.
 
 pub mod assignment;
 pub mod clustering;
@@ -22,6 +22,7 @@ pub mod profiles;
 pub mod reconstruct;
 mod recording;
 pub mod segmentation;
+pub mod strangers;
 pub mod turns;
 pub mod voices;
 pub mod windows;
@@ -36,6 +37,7 @@ use crate::{Cancel, Error};
 use clustering::{Bounds, Speakers};
 use evidence::Evidence;
 use listen::Heard;
+use strangers::Brief;
 use turns::Shape;
 use windows::Window;
 
@@ -153,14 +155,31 @@ impl Diarizer<'_> {
         let counts = reconstruct::count(&heard);
         let speech: Vec<bool> = counts.iter().map(|n| *n > 0).collect();
         let windows = windows::inside(&speech, heard.samples);
-        let voices = voices::embed(recording, &windows, self.speaker, cancel)?;
-        let speakers = clustering::cluster(&voices, bounds, cancel)?;
-        let measured = Measured {
-            windows,
-            voices,
-            speakers,
-        };
+        let brief = strangers::brief(&heard.tracks, &counts);
+        let (voices, strange) = self.voices(recording, &windows, &brief, cancel)?;
+        let mut measured = Measured::new(windows, voices, bounds, cancel)?;
+        strangers::adopt(&mut measured, &brief, &strange, bounds);
+        measured.at_least(bounds.min, cancel)?;
         Ok(assemble(&heard, &counts, measured, options))
+    }
+
+    /// The voices of windows and of short turns, in one pass.
+    fn voices(
+        &mut self,
+        recording: &mut dyn Recording,
+        windows: &[Window],
+        brief: &[Brief],
+        cancel: &Cancel,
+    ) -> Result<(Vec<Vec<f32>>, Vec<Vec<f32>>), Error> {
+        let own = windows.iter().map(|w| (*w, false));
+        let mut all: Vec<_> = own.chain(brief.iter().map(|b| (b.window, true))).collect();
+        all.sort_by_key(|(window, _)| window.start);
+        let ordered: Vec<Window> = all.iter().map(|(window, _)| *window).collect();
+        let voices = voices::embed(recording, &ordered, self.speaker, cancel)?;
+        let (strange, own): (Vec<_>, Vec<_>) =
+            all.iter().zip(voices).partition(|((_, brief), _)| *brief);
+        let voices = |part: Vec<(_, Vec<f32>)>| part.into_iter().map(|(_, voice)| voice).collect();
+        Ok((voices(own), voices(strange)))
     }
 
     /// Who spoke when in a call with a side per channel: each channel is a speaker, numbered as the channels are,
@@ -208,6 +227,7 @@ impl Diarizer<'_> {
             speech,
         };
         let measured = Measured {
+            sure: vec![true; windows.len()],
             windows,
             voices,
             speakers,
@@ -217,10 +237,56 @@ impl Diarizer<'_> {
 }
 
 /// Windows, their voices, and whose these are.
-struct Measured {
-    windows: Vec<Window>,
-    voices: Vec<Vec<f32>>,
-    speakers: Speakers,
+pub struct Measured {
+    /// Where voices were measured.
+    pub windows: Vec<Window>,
+    /// The voice in each window, of norm 1.
+    pub voices: Vec<Vec<f32>>,
+    /// The speakers of the windows.
+    pub speakers: Speakers,
+    /// Which windows are long enough to say what their speaker sounds like.
+    pub sure: Vec<bool>,
+}
+
+/// Samples of a window that is long enough to found a speaker on (0.9 s).
+const SURE: usize = 14_400;
+
+impl Measured {
+    /// Groups windows by voice: at most `bounds.max` speakers.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`].
+    pub fn new(
+        windows: Vec<Window>,
+        voices: Vec<Vec<f32>>,
+        bounds: Bounds,
+        cancel: &Cancel,
+    ) -> Result<Self, Error> {
+        let mut sure: Vec<bool> = windows.iter().map(|w| w.samples >= SURE).collect();
+        if !sure.contains(&true) {
+            sure.fill(true);
+        }
+        let bounds = Bounds { min: 1, ..bounds };
+        let speakers = clustering::by_the_sure(&voices, &sure, bounds, cancel)?;
+        Ok(Measured {
+            windows,
+            voices,
+            speakers,
+            sure,
+        })
+    }
+
+    /// Cuts voices apart if there are too few speakers.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`].
+    pub fn at_least(&mut self, min: usize, cancel: &Cancel) -> Result<(), Error> {
+        if self.speakers.centres.len() < min {
+            let bounds = Bounds { min, max: min };
+            self.speakers = clustering::cluster(&self.voices, bounds, cancel)?;
+        }
+        Ok(())
+    }
 }
 
 fn assemble(heard: &Heard, counts: &[u8], measured: Measured, options: &Options) -> Diarization {
@@ -228,6 +294,7 @@ fn assemble(heard: &Heard, counts: &[u8], measured: Measured, options: &Options)
         windows,
         voices,
         speakers,
+        ..
     } = measured;
     let evidence = &Evidence::new(heard.frames(), &windows, &voices, &speakers);
     let shape = Shape {

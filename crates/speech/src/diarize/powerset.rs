@@ -21,6 +21,20 @@ pub fn decode(scores: &[f32]) -> Vec<Active> {
         .collect()
 }
 
+/// How many speakers each frame has, as the network expects: the sizes of the classes by their probabilities. `scores`
+/// are log-probabilities, `[frames, CLASSES]`, row-major.
+pub fn expected(scores: &[f32]) -> Vec<f32> {
+    let sizes = OF_CLASS.map(|set| set.count_ones() as f32);
+    let mean = |frame: &[f32]| {
+        frame
+            .iter()
+            .zip(sizes)
+            .map(|(p, size)| p.exp() * size)
+            .sum()
+    };
+    scores.chunks_exact(CLASSES).map(mean).collect()
+}
+
 /// The first of the largest values; 0 if there is none.
 pub fn argmax(values: &[f32]) -> usize {
     let larger = |best: usize, (i, x): (usize, &f32)| if *x > values[best] { i } else { best };
@@ -41,6 +55,17 @@ mod tests {
             decode(&scores),
             [0b000, 0b001, 0b010, 0b100, 0b011, 0b101, 0b110]
         );
+    }
+
+    #[test]
+    fn doubt_counts_by_halves() {
+        let half = 0.5f32.ln();
+        let none = f32::NEG_INFINITY;
+        let scores = [
+            [half, half, none, none, none, none, none],
+            [none, none, none, half, half, none, none],
+        ];
+        assert_eq!(expected(&scores.concat()), [0.5, 1.5]);
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Who talks in each frame of the recording.
 //!
-//! As many speakers as the segmentation windows hear on average (pyannote.audio's `speaker_count`), at least one where
-//! the VAD hears speech: those with the most votes, and between equal ones those the frame sounds like.
+//! As many speakers as the segmentation windows expect on average, at least one where the VAD hears speech: those whom
+//! the windows vote for and the frame sounds like.
 
 use super::evidence::Evidence;
 use super::listen::Heard;
 
-/// Weight of a frame's sound beside a vote.
-const SOUND: f32 = 0.05;
+/// Weight of a frame's similarity to a speaker beside the share of windows that vote for that speaker. A third of
+/// similarity is worth all votes: tracks join voices that are alike, and go on too long.
+const SOUND: f32 = 3.0;
 
 /// Who talks in a frame. The first is the louder case: the one who is asked for when only one may be named.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,22 +26,29 @@ impl Frame {
     }
 }
 
-/// Number of speakers in each frame: the mean of the windows that hold it, rounded half up; at least 1 where the VAD
-/// hears speech.
+/// Number of speakers in each frame: the [`mean`], rounded half up; at least 1 where the VAD hears speech.
 pub fn count(heard: &Heard) -> Vec<u8> {
-    let windows = windows(heard);
-    let mut active = vec![0u32; heard.frames()];
-    for tracks in &heard.tracks {
-        for (frame, set) in tracks.frames().zip(&tracks.active) {
-            active[frame] += set.count_ones();
-        }
-    }
-    let mean =
-        |(sum, n): (&u32, &u16)| ((2 * sum + u32::from(*n)) / (2 * u32::from(*n).max(1))) as u8;
-    let counts = active.iter().zip(&windows).map(mean);
-    counts
+    let rounded = mean(heard).into_iter().map(|mean| (mean + 0.5) as u8);
+    rounded
         .zip(&heard.speech)
         .map(|(count, speech)| count.max(u8::from(*speech)))
+        .collect()
+}
+
+/// How many speakers the windows that hold a frame expect in it, those it is in the middle of counting most (Hamming
+/// weights, as in pyannote.audio's `Inference.aggregate`).
+pub fn mean(heard: &Heard) -> Vec<f32> {
+    let mut sums = vec![(0f32, 0f32); heard.frames()];
+    for tracks in &heard.tracks {
+        let last = tracks.talking.len().saturating_sub(1).max(1) as f32;
+        for (i, (frame, talking)) in tracks.frames().zip(&tracks.talking).enumerate() {
+            let weight = 0.54 - 0.46 * (std::f32::consts::TAU * i as f32 / last).cos();
+            sums[frame].0 += weight * talking;
+            sums[frame].1 += weight;
+        }
+    }
+    sums.into_iter()
+        .map(|(sum, weight)| sum / weight.max(f32::MIN_POSITIVE))
         .collect()
 }
 
@@ -119,31 +127,34 @@ mod tests {
 
     #[test]
     fn the_count_is_the_rounded_mean_of_the_windows() {
+        let tracks = |first, talking: [f32; 5]| Tracks {
+            first,
+            active: vec![0; 5],
+            talking: talking.into(),
+        };
         let heard = Heard {
             samples: 0,
             tracks: vec![
-                Tracks {
-                    first: 0,
-                    active: vec![0b000, 0b001, 0b011, 0b001],
-                },
-                Tracks {
-                    first: 1,
-                    active: vec![0b010, 0b001, 0b000, 0b000],
-                },
+                tracks(0, [0.0, 1.0, 1.0, 1.6, 1.0]),
+                tracks(2, [0.0, 1.5, 0.0, 0.4, 0.5]),
             ],
-            speech: vec![true, false, false, false, false],
+            speech: vec![true, false, false, false, false, false, false],
         };
-        // Means 0, 1, 1.5, 0.5, 0: half rounds up; the VAD raises the first.
-        assert_eq!(count(&heard), [1, 1, 2, 1, 0]);
+        // Weights 0.08, 0.54, 1, 0.54, 0.08: the middle counts most. Half rounds up; the VAD raises the first.
+        assert_eq!(count(&heard), [1, 1, 1, 2, 0, 0, 1]);
     }
 
     #[test]
-    fn votes_decide_and_sound_breaks_ties() {
+    fn votes_and_sound_decide_together() {
         let two = |f: Frame| (f.first, f.second);
         assert_eq!(two(best(&[1, 3, 0], 4, None, 1)), (Some(1), None));
         assert_eq!(two(best(&[1, 3, 0], 4, None, 2)), (Some(1), Some(0)));
         assert_eq!(
             two(best(&[2, 2, 0], 4, Some(&[0.1, 0.9, 0.0]), 1)),
+            (Some(1), None)
+        );
+        assert_eq!(
+            two(best(&[3, 1, 0], 4, Some(&[0.1, 0.9, 0.0]), 1)),
             (Some(1), None)
         );
         assert_eq!(two(best(&[0, 0, 0], 4, None, 1)), (None, None));

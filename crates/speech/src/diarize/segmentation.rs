@@ -7,7 +7,7 @@ use std::path::Path;
 use ort::value::TensorRef;
 
 use super::frames;
-use super::powerset::{self, Active, CLASSES};
+use super::powerset::CLASSES;
 use crate::{Cancel, Error, Runtime, Session, SessionOptions};
 
 /// Samples in a window: 10 s, what the network was trained on.
@@ -83,22 +83,6 @@ impl Segmentation {
         Ok(values
             .chunks_exact(frames * CLASSES)
             .map(<[f32]>::to_vec)
-            .collect())
-    }
-
-    /// Who talks in each frame of each window.
-    ///
-    /// # Errors
-    /// As [`Segmentation::scores`].
-    pub fn tracks(
-        &mut self,
-        windows: &[&[f32]],
-        cancel: &Cancel,
-    ) -> Result<Vec<Vec<Active>>, Error> {
-        Ok(self
-            .scores(windows, cancel)?
-            .iter()
-            .map(|scores| powerset::decode(scores))
             .collect())
     }
 }

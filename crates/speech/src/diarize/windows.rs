@@ -8,7 +8,7 @@ use super::frames::{self, FIELD, SHIFT};
 pub const LENGTH: usize = 24_000;
 const HOP: usize = 12_000;
 /// Windows begin on the feature frames of the recording, so that features are computed once for overlapping ones.
-const GRID: usize = 160;
+pub const GRID: usize = 160;
 /// Stretches shorter than this (0.25 s) say too little about a voice.
 const SHORTEST: usize = 4_000;
 
