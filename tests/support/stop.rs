@@ -27,6 +27,26 @@ pub struct Stopped {
     pub state: Option<SqlState>,
 }
 
+impl Stopped {
+    /// Panics unless the statement ended as promised: within half a second, with the state that belongs to the request.
+    pub fn assert_prompt(&self, how: Stop) {
+        println!("{how:?}: {:.0} ms", self.after_ms);
+        assert!(
+            self.after_ms < 500.0,
+            "{how:?} took {:.0} ms",
+            self.after_ms
+        );
+        let expected = match how {
+            Stop::StatementTimeout | Stop::Cancel => SqlState::QUERY_CANCELED,
+            Stop::Terminate => SqlState::ADMIN_SHUTDOWN,
+        };
+        assert!(
+            self.state.as_ref().is_none_or(|state| *state == expected),
+            "{how:?}: {self:?}"
+        );
+    }
+}
+
 /// Runs `sql` in a new session, lets it work for `head_start`, and stops it. Panics when it ends by itself, or when a
 /// session that should have survived cannot go on.
 pub fn stop(
