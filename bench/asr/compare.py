@@ -63,7 +63,7 @@ def main():
     parser.add_argument("--only", choices=["clips", "long"])
     args = parser.parse_args()
     single = {"greedy": GREEDY, "beam 5": BEAM}
-    ours = {"default": {}, "beam 5": {"beam_size": 5}}
+    ours = {"greedy": {"beam_size": 1}, "beam 5 (default)": {}}
     english = recordings("en", args.most)
     if args.only != "long":
         for name, tasks in {"English": english, "Mandarin": recordings("zh", args.most)}.items():
@@ -71,8 +71,8 @@ def main():
                 compare(f"{name}, clip by clip", columns(args, single, ours), tasks, tasks[0])
     if args.only != "clips":
         batched = {"greedy, batched": {"beam_size": 1, "batch_size": 8}}
-        compare("All English recordings in one", columns(args, batched, {"default": {}}), [joined(english)], english[0])
-        compare("A long recording", columns(args, batched, {"default": {}}), [joined(english, 60 * args.minutes)], english[0])
+        compare("All English recordings in one", columns(args, batched, ours), [joined(english)], english[0])
+        compare("A long recording", columns(args, batched, ours), [joined(english, 60 * args.minutes)], english[0])
 
 
 if __name__ == "__main__":

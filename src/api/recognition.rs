@@ -95,8 +95,7 @@ impl RecognitionOptions {
         if self.lang.is_some() && self.language.is_some() && self.lang != self.language {
             return wrong("lang and language are the same option; give one".into());
         }
-        let beams = self.beam_size.unwrap_or(1);
-        if !(1..=MAX_BEAMS).contains(&beams) {
+        if let Some(beams) = self.beam_size.filter(|n| !(1..=MAX_BEAMS).contains(n)) {
             return wrong(format!(
                 "beam_size is between 1 and {MAX_BEAMS}, not {beams}"
             ));
@@ -122,7 +121,7 @@ impl RecognitionOptions {
             prompt: self.prompt.clone(),
             hotwords: self.hotwords.clone(),
             words: self.word_timestamps,
-            beam_size: beams as usize,
+            beam_size: self.beam_size.map(|n| n as usize),
             temperature: self.temperature,
         })
     }

@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     eprintln!("load {:.3} s", start.elapsed().as_secs_f64());
     let options = Options {
         language: set("LANGUAGE").map(|l| Language::parse(&l)).transpose()?,
-        beam_size: set("BEAM").and_then(|n| n.parse().ok()).unwrap_or(1),
+        beam_size: set("BEAM").and_then(|n| n.parse().ok()),
         words: set("WORDS").is_some(),
         ..Options::default()
     };

@@ -229,20 +229,53 @@ fn mandarin_is_detected_and_recognised() {
     assert!(rate < 0.6, "CER {rate}");
 }
 
-/// Clips with pauses of known lengths between them: words must begin where their clip does. The onsets are those of
-/// the sound's level, which breath and noise before the first word bring forward in some clips.
+/// Names that the model never gets right by itself.
+#[test]
+fn prompt_and_hotwords_spell_rare_names() {
+    let Some(all) = transcripts("voices", "en") else {
+        return;
+    };
+    let mut recogniser = Recogniser::open("whisper-base");
+    for (clip, name) in [
+        ("2414-128291-0002", "Zarathustra"),
+        ("2609-156975-0004", "Merneptah"),
+    ] {
+        let found = all
+            .iter()
+            .find(|t| t.path.ends_with(format!("{clip}.flac")));
+        let samples = decode(&found.unwrap().path);
+        let plain = recogniser.text(&samples);
+        assert!(!plain.contains(name), "{plain}");
+        let hotwords = Options {
+            hotwords: Some(name.into()),
+            ..Options::default()
+        };
+        let prompt = Options {
+            prompt: Some(format!("A story about {name}.")),
+            ..Options::default()
+        };
+        for options in [hotwords, prompt] {
+            let sentences = recogniser.sentences(&samples, &options);
+            let text: String = sentences.iter().map(|s| s.text.as_str()).collect();
+            assert!(text.contains(name), "{text}");
+        }
+    }
+}
+
+/// Clips with pauses of known lengths between them: words must begin where they do in their clip.
 #[test]
 fn long_recordings_keep_text_and_times() {
     let Some(all) = transcripts("voices", "en") else {
         return;
     };
     let mut recogniser = Recogniser::open("whisper-base");
+    let onsets = word_onsets();
     let (mut samples, mut starts) = (Vec::new(), Vec::new());
-    for (i, t) in all.iter().take(20).enumerate() {
+    for (i, t) in all.iter().enumerate() {
         samples.resize(samples.len() + (1 + i % 4) * RATE, 0.0);
-        let clip = decode(&t.path);
-        starts.push((samples.len() + onset(&clip)) as u64 * 1000 / RATE as u64);
-        samples.extend(clip);
+        let name = t.path.file_stem().unwrap().to_str().unwrap();
+        starts.push(samples.len() as u64 / 16 + onsets[name].as_u64().unwrap());
+        samples.extend(decode(&t.path));
     }
     let options = Options {
         words: true,
@@ -261,7 +294,7 @@ fn long_recordings_keep_text_and_times() {
     let near = |start: &&u64| words.iter().any(|w| w.start_ms.abs_diff(**start) <= 100);
     let hits = starts.iter().filter(near).count();
     println!("{hits} of {} first words within 100 ms", starts.len());
-    assert!(hits * 10 >= starts.len() * 8, "{hits} of {}", starts.len());
+    assert!(hits * 10 >= starts.len() * 9, "{hits} of {}", starts.len());
     let said: String = sentences
         .iter()
         .map(|s| s.text.as_str())
@@ -269,7 +302,6 @@ fn long_recordings_keep_text_and_times() {
         .join(" ");
     let pair = [(
         all.iter()
-            .take(20)
             .map(|t| t.text.as_str())
             .collect::<Vec<_>>()
             .join(" "),
@@ -282,18 +314,9 @@ fn long_recordings_keep_text_and_times() {
     assert!(rate < 0.15, "WER {rate}");
 }
 
-/// The first sample of a clip that is clearly louder than its quiet parts.
-fn onset(clip: &[f32]) -> usize {
-    let energy: Vec<f32> = clip
-        .chunks(160)
-        .map(|c| c.iter().map(|x| x * x).sum::<f32>())
-        .collect();
-    let mut sorted = energy.clone();
-    sorted.sort_by(f32::total_cmp);
-    let threshold = (sorted[sorted.len() / 20] * 20.0).max(sorted[sorted.len() * 9 / 10] * 0.05);
-    energy
-        .windows(4)
-        .position(|w| w.iter().all(|e| *e > threshold))
-        .unwrap_or(0)
-        * 160
+/// When the first word of each clip begins, ms, by its name.
+fn word_onsets() -> serde_json::Map<String, serde_json::Value> {
+    let golden: serde_json::Value =
+        serde_json::from_str(include_str!("golden/word_onsets.json")).unwrap();
+    golden["word_onsets"].as_object().unwrap().clone()
 }

@@ -298,6 +298,16 @@ impl Decoder {
         .into_dyn())
     }
 
+    /// Chooses recordings of a cache whose rows share their keys and values; [`Decoder::select`] must follow.
+    pub fn select_recordings(&self, cache: &mut Cache, recordings: &[usize]) -> Result<(), Error> {
+        let cross = self.slots.iter().zip(&mut cache.values);
+        for (_, value) in cross.filter(|(slot, _)| slot.is_cross) {
+            *value = Arc::new(gather(value, recordings)?);
+        }
+        cache.hidden = Arc::new(gather(&cache.hidden, recordings)?);
+        Ok(())
+    }
+
     /// Chooses rows of a cache, in any order and as often as wanted. With `share`, the rows are beams of one recording
     /// and go on sharing its keys and values where the graph can.
     pub fn select(&self, cache: &mut Cache, rows: &[usize], share: bool) -> Result<(), Error> {

@@ -28,27 +28,29 @@ pub fn best(logits: &[f32]) -> Choice {
     }
 }
 
-/// The `count` most likely tokens, best first.
+/// The `count` most likely tokens, best first; the smaller token where two are as likely.
 pub fn top(logits: &[f32], count: usize) -> Vec<Choice> {
-    let log_sum = log_sum_exp(logits);
-    let mut order: Vec<u32> = (0..logits.len() as u32).collect();
-    let by_logit = |a: &u32, b: &u32| {
-        logits[*b as usize]
-            .total_cmp(&logits[*a as usize])
-            .then(a.cmp(b))
-    };
-    if count < order.len() {
-        order.select_nth_unstable_by(count, by_logit);
-        order.truncate(count);
+    const BLOCK: usize = 256;
+    let mut best: Vec<(f32, u32)> = Vec::with_capacity(count + 1);
+    for (i, block) in logits.chunks(BLOCK).enumerate() {
+        // Most blocks hold nothing that is good enough.
+        if best.len() == count && best.last().is_none_or(|last| maximum(block) <= last.0) {
+            continue;
+        }
+        for (token, &logit) in (i * BLOCK..).zip(block) {
+            let place = best.partition_point(|b| b.0 >= logit);
+            if place < count {
+                best.truncate(count - 1);
+                best.insert(place, (logit, token as u32));
+            }
+        }
     }
-    order.sort_unstable_by(by_logit);
-    order
-        .into_iter()
-        .map(|token| Choice {
-            token,
-            log_prob: logits[token as usize] - log_sum,
-        })
-        .collect()
+    let log_sum = log_sum_exp(logits);
+    let choice = |(logit, token)| Choice {
+        token,
+        log_prob: logit - log_sum,
+    };
+    best.into_iter().map(choice).collect()
 }
 
 /// Draws a token at a temperature above 0; its log-probability is the one at temperature 1.
@@ -158,6 +160,24 @@ mod tests {
         assert!(three[0].log_prob >= three[1].log_prob && three[1].log_prob >= three[2].log_prob);
         let expected = f64::from(x[one.token as usize]) - sum.ln();
         assert!((f64::from(one.log_prob) - expected).abs() < 1e-4);
+    }
+
+    #[test]
+    fn the_top_are_those_of_a_sort() {
+        let x = logits();
+        let mut order: Vec<u32> = (0..x.len() as u32).collect();
+        order.sort_by(|&a, &b| x[b as usize].total_cmp(&x[a as usize]));
+        for count in [0, 1, 10, 999, 1000] {
+            let tokens: Vec<u32> = top(&x, count).iter().map(|c| c.token).collect();
+            assert_eq!(tokens, order[..count]);
+        }
+        assert_eq!(
+            top(&[1.0; 600], 3)
+                .iter()
+                .map(|c| c.token)
+                .collect::<Vec<_>>(),
+            [0, 1, 2]
+        );
     }
 
     #[test]

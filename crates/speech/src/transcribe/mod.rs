@@ -7,6 +7,7 @@
 //! Sources: OpenAI Whisper (decoding rules, word timing), WhisperX (VAD, then batches), Moonshine (output cap).
 
 mod align;
+mod beam;
 mod decoder;
 pub mod document;
 mod guard;

@@ -32,8 +32,8 @@ pub struct Options {
     pub hotwords: Option<String>,
     /// Whether sentences carry their words.
     pub words: bool,
-    /// Beams of the search; 0 and 1 are greedy.
-    pub beam_size: usize,
+    /// Beams of the search, 1 is greedy; absent: 5 for Whisper and up to 30 s of speech, else 1.
+    pub beam_size: Option<usize>,
     /// Sampling temperature; absent: 0, and higher ones for chunks that fail.
     pub temperature: Option<f32>,
 }

@@ -98,8 +98,11 @@ impl Moonshine {
         };
         match options.temperature {
             Some(temperature) if temperature > 0.0 => search.sample(cache, first, temperature, 1),
-            _ if options.beam_size > 1 => search.beam(cache, first, options.beam_size),
-            _ => Ok(search.greedy(cache, first)?.pop().unwrap_or_default()),
+            _ => match options.beam_size {
+                None | Some(0 | 1) => search.greedy(cache, first),
+                Some(beams) => search.beam(cache, first, beams),
+            }
+            .map(|found| found.into_iter().next().unwrap_or_default()),
         }
     }
 }

@@ -4,6 +4,8 @@ use crate::vad::Span;
 
 /// Samples per millisecond.
 const PER_MS: usize = 16;
+/// Samples per entry of [`Chunk::speech`]: 10 ms.
+pub const STEP: usize = 160;
 /// Shorter pauses stay in a chunk as they are.
 const KEEP_PAUSE_MS: u64 = 700;
 /// A chunk ends at a pause this long, once it is long enough to be recognised well by itself: another topic or speaker
@@ -32,6 +34,8 @@ pub struct Chunk {
     pub samples: Vec<f32>,
     /// Where the samples come from, in order.
     pub pieces: Vec<Piece>,
+    /// Whether somebody speaks at the beginning of each [`STEP`]: the margins around speech are samples too.
+    pub speech: Vec<bool>,
 }
 
 impl Chunk {
@@ -166,8 +170,14 @@ pub fn quietest(samples: &[f32], origin_ms: u64, from_ms: u64, to_ms: u64) -> u6
     best.map_or(to_ms, |ms| ms + WINDOW_MS / 2)
 }
 
-/// Cuts the samples of a plan out of a recording's part that begins at sample `origin`.
-pub fn chunk(plan: &[Span], samples: &[f32], origin: u64) -> Chunk {
+/// Cuts the samples of a plan out of a recording's part that begins at sample `origin`. `is_speech` gets a time of the
+/// recording, ms.
+pub fn chunk(
+    plan: &[Span],
+    samples: &[f32],
+    origin: u64,
+    is_speech: impl Fn(u64) -> bool,
+) -> Chunk {
     let mut chunk = Chunk::default();
     for span in plan {
         let index =
@@ -177,6 +187,9 @@ pub fn chunk(plan: &[Span], samples: &[f32], origin: u64) -> Chunk {
             chunk.push(origin + from as u64, &samples[from..to]);
         }
     }
+    let steps = (0..chunk.samples.len()).step_by(STEP);
+    let time = |at: usize| chunk.recording_ms(at as f32 / audio::SAMPLE_RATE as f32, false);
+    chunk.speech = steps.map(|at| is_speech(time(at))).collect();
     chunk
 }
 
@@ -247,8 +260,10 @@ mod tests {
             &[span(5_000, 6_000), span(8_000, 9_000)],
             &samples,
             16 * 4_000,
+            |ms| ms >= 8_000,
         );
         assert_eq!(c.samples.len(), 16 * 2_000);
+        assert_eq!(c.speech, [[false; 100], [true; 100]].concat());
         assert_eq!(
             (c.recording_ms(0.0, false), c.recording_ms(0.5, false)),
             (5_000, 5_500)

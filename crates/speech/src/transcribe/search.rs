@@ -1,4 +1,4 @@
-//! Finding the text: greedy over many recordings at once, beam search and sampling over one.
+//! Finding the text: greedy over many recordings at once and by sampling over one; `beam` has the beam search.
 
 use super::decoder::{Cache, Decoder, Logits};
 use super::guard;
@@ -46,7 +46,8 @@ pub struct Hypothesis {
     pub end_log_prob: f32,
     /// Whether it was stopped because it repeated itself.
     pub looped: bool,
-    finished: bool,
+    /// Whether nothing more is added.
+    pub finished: bool,
 }
 
 impl Hypothesis {
@@ -55,7 +56,8 @@ impl Hypothesis {
         (self.log_probs.iter().sum::<f32>() + self.end_log_prob) / (self.tokens.len() + 1) as f32
     }
 
-    fn take(&mut self, choice: Choice, rules: &Rules) {
+    /// Adds a token, or ends the sequence.
+    pub fn take(&mut self, choice: Choice, rules: &Rules) {
         if choice.token == rules.end {
             self.end_log_prob = choice.log_prob;
             self.finished = true;
@@ -151,71 +153,10 @@ impl Search<'_> {
         }
         Ok(best_of(all))
     }
-
-    /// Beam search of a given width, for a cache of one row: the sequence with the best mean log-probability.
-    pub fn beam(
-        &mut self,
-        mut cache: Cache,
-        first: Logits,
-        width: usize,
-    ) -> Result<Hypothesis, Error> {
-        let mut beams = vec![Hypothesis::default()];
-        let mut done: Vec<Hypothesis> = Vec::new();
-        let (mut logits, mut scratch) = (first, Vec::new());
-        loop {
-            let mut candidates: Vec<(f32, usize, Choice)> = Vec::new();
-            for (row, beam) in beams.iter().enumerate() {
-                self.rules
-                    .apply(logits.last(row)?, &beam.tokens, &mut scratch);
-                let score: f32 = beam.log_probs.iter().sum();
-                let top = logits::top(&scratch, 2 * width);
-                candidates.extend(
-                    top.into_iter()
-                        .map(|choice| (score + choice.log_prob, row, choice)),
-                );
-            }
-            candidates.sort_by(|a, b| {
-                b.0.total_cmp(&a.0)
-                    .then(a.1.cmp(&b.1))
-                    .then(a.2.token.cmp(&b.2.token))
-            });
-            let (mut next, mut rows) = (Vec::new(), Vec::new());
-            for (_, row, choice) in candidates
-                .into_iter()
-                .take(2 * width)
-                .filter(|c| c.0.is_finite())
-            {
-                let mut hypothesis = beams[row].clone();
-                hypothesis.take(choice, self.rules);
-                if hypothesis.finished {
-                    done.push(hypothesis);
-                    continue;
-                }
-                next.push(hypothesis);
-                rows.push(row);
-                // An end counts only among the best: elsewhere it would cut off a text that goes on.
-                if next.len() == width {
-                    break;
-                }
-            }
-            if done.len() >= width || next.is_empty() {
-                return Ok(best_of(if done.is_empty() { beams } else { done }));
-            }
-            if rows.iter().enumerate().any(|(i, &row)| i != row) || rows.len() != cache.rows {
-                self.decoder.select(&mut cache, &rows, true)?;
-            }
-            beams = next;
-            let last: Vec<u32> = beams
-                .iter()
-                .filter_map(|b| b.tokens.last().copied())
-                .collect();
-            logits = self.decoder.step(&mut cache, &last, 1, self.cancel)?;
-        }
-    }
 }
 
 /// The hypothesis with the best mean log-probability, one that does not repeat itself if there is any.
-fn best_of(all: Vec<Hypothesis>) -> Hypothesis {
+pub fn best_of(all: Vec<Hypothesis>) -> Hypothesis {
     let rank = |h: &Hypothesis| (!h.looped, h.mean_log_prob());
     let better = |a: &Hypothesis, b: &Hypothesis| {
         let (a, b) = (rank(a), rank(b));

@@ -287,9 +287,13 @@ impl SpeechStream {
             .last()
             .and_then(|p| p.last())
             .map_or(origin_ms, |s| s.end_ms);
+        let is_speech = |ms: u64| {
+            let window = (ms.saturating_sub(origin_ms) / vad::WINDOW_MS) as usize;
+            (self.probabilities.get(window)).is_some_and(|p| *p >= VAD.threshold)
+        };
         let chunks = plans
             .iter()
-            .map(|plan| pack::chunk(plan, &self.samples, self.origin))
+            .map(|plan| pack::chunk(plan, &self.samples, self.origin, is_speech))
             .collect();
         let tail_ms = self.read_ms().saturating_sub(OVERLAP as u64 / 16);
         self.forget(held_ms.unwrap_or(done_ms.max(tail_ms)));

@@ -25,10 +25,15 @@ const MAX_FRAMES: usize = 1500;
 const HOP: usize = 160;
 /// Seconds per encoder frame: two feature frames.
 const FRAME_S: f32 = 0.02;
+/// Fewest tokens of a model that knows languages besides English.
+const MULTILINGUAL: usize = 51_865;
 /// Temperatures that are tried for a chunk that failed.
 const TEMPERATURES: [f32; 5] = [0.2, 0.4, 0.6, 0.8, 1.0];
 /// Sequences drawn at each temperature.
 const DRAWS: usize = 5;
+/// Beams of the search over little speech, if not chosen. Many chunks at once are searched greedily: beams would cost
+/// them half as much time again, and their context helps more.
+const BEAMS: usize = 5;
 /// Silence after a chunk that is shorter than the window, samples: the encoder continues it to the window's end.
 const TAIL: usize = 16_000;
 /// Lengths that the encoder sees are multiples of this many samples, so that its buffers can be used again.
@@ -65,6 +70,8 @@ struct SpecialTokens {
 struct Config {
     num_mel_bins: Option<usize>,
     max_target_positions: Option<usize>,
+    vocab_size: Option<usize>,
+    is_multilingual: Option<bool>,
     suppress_tokens: Option<Vec<u32>>,
     begin_suppress_tokens: Option<Vec<u32>>,
 }
@@ -80,6 +87,8 @@ struct Prompted {
     /// Tokens from the start token on.
     header: Vec<u32>,
     rules: Rules,
+    /// How many beams are worth their time.
+    beams: usize,
 }
 
 /// A text that was found, and how credible it is.
@@ -128,6 +137,16 @@ impl Whisper {
             }
         };
         let tokenizer = Tokenizer::open(&files.tokenizer)?;
+        let mut tokens = SpecialTokens::read(&tokenizer).ok_or_else(|| Error::Model {
+            path: files.tokenizer.clone(),
+            reason: "it is not Whisper's".into(),
+        })?;
+        let is_multilingual = generation
+            .is_multilingual
+            .or(config.vocab_size.map(|n| n >= MULTILINGUAL));
+        if is_multilingual == Some(false) {
+            tokens.languages.clear(); // English models have the names too, but never saw them used
+        }
         let suppress = generation
             .suppress_tokens
             .or(config.suppress_tokens)
@@ -138,10 +157,7 @@ impl Whisper {
             .unwrap_or_default();
         Ok(Whisper {
             decoder: Decoder::open(runtime, &files.decoder, options)?,
-            tokens: SpecialTokens::read(&tokenizer).ok_or_else(|| Error::Model {
-                path: files.tokenizer.clone(),
-                reason: "it is not Whisper's".into(),
-            })?,
+            tokens,
             mel: LogMel::new(mels),
             mels,
             any_length: shape.get(2).is_none_or(|&t| t < 0),
@@ -308,6 +324,7 @@ impl Whisper {
                 language
             }
         };
+        let speech = chunks.iter().map(|c| c.samples.len()).sum::<usize>();
         let rules = self.rules(tokens.len(), frames.iter().copied().max().unwrap_or(0));
         Ok(Prompted {
             cache,
@@ -316,6 +333,7 @@ impl Whisper {
             no_speech,
             header: tokens.split_off(before),
             rules,
+            beams: if speech <= WINDOW { BEAMS } else { 1 },
         })
     }
 
@@ -365,22 +383,27 @@ impl Whisper {
         cancel: &Cancel,
     ) -> Result<Vec<Attempt>, Error> {
         let temperature = options.temperature.unwrap_or(0.0);
-        if temperature <= 0.0 && options.beam_size <= 1 {
-            let mut search = Search {
-                decoder: &mut self.decoder,
-                rules: &prompted.rules,
-                cancel,
-            };
-            let found = search.greedy(prompted.cache.clone(), prompted.first.clone())?;
-            return Ok(found
-                .into_iter()
-                .enumerate()
-                .map(|(row, h)| self.judge(h, prompted.no_speech[row]))
-                .collect());
-        }
+        let beams = options.beam_size.unwrap_or(prompted.beams);
         let rows = 0..prompted.cache.rows;
-        rows.map(|row| self.search_one(prompted, row, temperature, options.beam_size, cancel))
-            .collect()
+        if temperature > 0.0 || beams > 1 && !self.decoder.is_extended() {
+            return rows
+                .map(|row| self.search_one(prompted, row, temperature, beams, cancel))
+                .collect();
+        }
+        let (cache, first) = (prompted.cache.clone(), prompted.first.clone());
+        let mut search = Search {
+            decoder: &mut self.decoder,
+            rules: &prompted.rules,
+            cancel,
+        };
+        let found = match beams {
+            0 | 1 => search.greedy(cache, first)?,
+            _ => search.beam(cache, first, beams)?,
+        };
+        let judged = found.into_iter().zip(&prompted.no_speech);
+        Ok(judged
+            .map(|(h, no_speech)| self.judge(h, *no_speech))
+            .collect())
     }
 
     /// The text of one chunk: sampled above temperature 0, else by beam search.
@@ -404,7 +427,7 @@ impl Whisper {
         };
         let found = match temperature > 0.0 {
             true => search.sample(cache, first, temperature, DRAWS)?,
-            false => search.beam(cache, first, beams.max(1))?,
+            false => search.beam(cache, first, beams)?.pop().unwrap_or_default(),
         };
         Ok(self.judge(found, prompted.no_speech[row]))
     }
@@ -593,7 +616,7 @@ impl Family for Whisper {
                 };
                 let mut words = words::words(&tokens, &self.tokenizer, language);
                 if !self.writes_times() {
-                    onset::refine(&mut words, &chunk.samples);
+                    onset::refine(&mut words, &chunk.speech);
                 }
                 Recognised {
                     words,
