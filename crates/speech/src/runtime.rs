@@ -231,7 +231,7 @@ pub(crate) fn builder(
     runtime: &Runtime,
     options: &SessionOptions,
 ) -> Result<SessionBuilder, Error> {
-    let builder = ort::session::Session::builder(&runtime.environment)?
+    let mut builder = ort::session::Session::builder(&runtime.environment)?
         .with_log_level(LogLevel::Fatal)
         .map_err(ort::Error::from)?
         .with_intra_threads(options.threads.max(1))
@@ -242,7 +242,22 @@ pub(crate) fn builder(
         // No arena: it would keep the largest activation for the life of the process.
         .with_execution_providers([CPU::default().with_arena_allocator(false).build()])
         .map_err(ort::Error::from)?;
+    if int8_saturates() {
+        builder = builder
+            .with_config_entry("session.x64quantprecision", "1")
+            .map_err(ort::Error::from)?;
+    }
     Ok(builder)
+}
+
+/// Whether this processor sums products of int8 in 16 bits, where large ones are cut off: x86 before VNNI.
+fn int8_saturates() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let saturates =
+        !(is_x86_feature_detected!("avx512vnni") || is_x86_feature_detected!("avxvnni"));
+    #[cfg(not(target_arch = "x86_64"))]
+    let saturates = false;
+    saturates
 }
 
 fn from_file(runtime: &Runtime, model: &Path, options: &SessionOptions) -> Result<Loaded, Error> {
