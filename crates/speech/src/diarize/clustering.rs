@@ -11,6 +11,8 @@ use crate::{Cancel, Error, similarity};
 const THRESHOLD: f32 = 0.4;
 /// Groups of at most so many windows are small: too little to be sure of another speaker.
 const SMALL: usize = 4;
+/// Of a long recording small groups are this part of its windows: the more there are, the more lie astray.
+const SMALL_PART: usize = 400;
 /// A small group stays apart if its centre is less similar than this to all large ones.
 const DISTINCT: f32 = 0.2;
 /// The same for a single window, which may be a cough.
@@ -189,7 +191,8 @@ fn worth_keeping(speakers: &Speakers) -> Vec<bool> {
     let mut sizes = vec![0; speakers.centres.len()];
     speakers.of_window.iter().for_each(|s| sizes[*s] += 1);
     let most = sizes.iter().copied().max().unwrap_or(0);
-    let large: Vec<bool> = sizes.iter().map(|n| *n > SMALL.min(most - 1)).collect();
+    let small = SMALL.max(speakers.of_window.len() / SMALL_PART).min(most - 1);
+    let large: Vec<bool> = sizes.iter().map(|n| *n > small).collect();
     let unlike = |s: usize| {
         let others = speakers
             .centres
