@@ -191,7 +191,9 @@ fn worth_keeping(speakers: &Speakers) -> Vec<bool> {
     let mut sizes = vec![0; speakers.centres.len()];
     speakers.of_window.iter().for_each(|s| sizes[*s] += 1);
     let most = sizes.iter().copied().max().unwrap_or(0);
-    let small = SMALL.max(speakers.of_window.len() / SMALL_PART).min(most - 1);
+    let small = SMALL
+        .max(speakers.of_window.len() / SMALL_PART)
+        .min(most - 1);
     let large: Vec<bool> = sizes.iter().map(|n| *n > small).collect();
     let unlike = |s: usize| {
         let others = speakers
