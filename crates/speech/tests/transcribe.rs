@@ -226,8 +226,8 @@ fn mandarin_is_detected_and_recognised() {
             .collect()
     });
     println!("CER {:.2} % on {} clips", 100.0 * rate, pairs.len());
-    // 49 % was measured: commands in traditional characters and digits. One number written otherwise is 7 points.
-    assert!(rate < 0.57, "CER {rate}");
+    // 36 % was measured: commands, some of them numbers in digits. One number written otherwise is 7 points.
+    assert!(rate < 0.43, "CER {rate}");
 }
 
 /// A name that the model does not get right by itself.

@@ -141,6 +141,11 @@ impl Language {
         self.0
     }
 
+    /// A sentence that sets the script, as a prompt, where a language has two: Whisper mixes them otherwise.
+    pub fn example(self) -> Option<&'static str> {
+        (self.0 == "zh").then_some("以下是普通话的句子。")
+    }
+
     /// Whether words are written without spaces between them.
     pub fn is_unspaced(self) -> bool {
         matches!(

@@ -195,13 +195,14 @@ impl Whisper {
         Ok(encoded)
     }
 
-    /// The tokens before the start: prompt and hotwords, at most half of the context.
+    /// The tokens before the start: hotwords and a prompt, given or the language's own, at most half of the context.
     fn preamble(&self, options: &Options) -> Result<Vec<u32>, Error> {
         let mut text = Vec::new();
-        for part in [&options.hotwords, &options.prompt]
+        let prompt = options.prompt.as_deref().or(script_of(options));
+        for part in [options.hotwords.as_deref(), prompt]
             .into_iter()
             .flatten()
-            .map(|t| t.trim())
+            .map(str::trim)
         {
             if !part.is_empty() {
                 text.extend(self.tokenizer.encode(&format!(" {part}"))?);
@@ -315,6 +316,13 @@ impl Whisper {
                     .spoken(&logits, cache.rows)?
                     .first()
                     .map_or(Language::ENGLISH, |(l, _)| *l);
+                let known = Options {
+                    language: Some(language),
+                    ..options.clone()
+                };
+                if options.prompt.is_none() && script_of(&known).is_some() {
+                    return self.prompt(chunks, &known, cancel); // the example goes before what was read
+                }
                 let header = self.header(language, options)?;
                 logits = self
                     .decoder
@@ -543,6 +551,14 @@ impl Whisper {
         timed.append(&mut open);
         timed
     }
+}
+
+/// The example of the language's script, where the language is known and is what will be written.
+fn script_of(options: &Options) -> Option<&'static str> {
+    let written = options
+        .language
+        .filter(|_| options.task == Task::Transcribe);
+    written.and_then(Language::example)
 }
 
 /// Encoder frames of a chunk's audio.
