@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PROGRAMS = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release/examples"
 MODELS, WORK = ROOT / "target/models", ROOT / "target/bench/diarize/work"
 LIBRARY = ROOT / "target/onnxruntime/libonnxruntime.so"
-THREADS = int(os.environ.get("THREADS", 2))
+THREADS = int(os.environ.get("THREADS", "2"))
 
 
 def rttm(path: Path) -> Annotation:
@@ -149,6 +149,11 @@ def aligned(said: list[str], heard: list[str]) -> list[tuple[int, int]]:
     return pairs
 
 
+def is_alone(turns, time: float) -> bool:
+    """Whether at most one of the turns `(who, start, end, text)` holds a time."""
+    return sum(start <= time < end for _, start, end, _ in turns) < 2
+
+
 def words(folder: Path):
     """Words that are aligned with the transcript, outside of overlaps; speakers matched as is best for each file."""
     print("\nshare of words with the right speaker, Whisper base, without overlapped speech")
@@ -162,8 +167,7 @@ def words(folder: Path):
         turns = [(t[2], float(t[3]), float(t[4]), t[5]) for t in turns]
         said = [(word, who) for who, _, _, text in turns for word in tokens(text)]
         got = [(w, h[3], (int(h[1]) + int(h[2])) / 2000) for h in heard if h[0] == str(file) for w in tokens(h[4])]
-        alone = lambda time: sum(start <= time < end for _, start, end, _ in turns) < 2  # noqa: E731
-        pairs = [(said[i][1], got[j][1]) for i, j in aligned([s[0] for s in said], [g[0] for g in got]) if alone(got[j][2])]
+        pairs = [(said[i][1], got[j][1]) for i, j in aligned([s[0] for s in said], [g[0] for g in got]) if is_alone(turns, got[j][2])]
         names, numbers = sorted({a for a, _ in pairs}), sorted({b for _, b in pairs})
         counts = np.array([[pairs.count((a, b)) for b in numbers] for a in names])
         correct = counts[linear_sum_assignment(-counts)].sum()
