@@ -294,11 +294,12 @@ impl Whisper {
         let mut tokens = self.preamble(options)?;
         let before = tokens.len();
         tokens.push(self.tokens.start);
-        let given = if self.tokens.languages.is_empty() {
-            Some(Language::ENGLISH)
-        } else {
-            options.language
-        };
+        let only = self
+            .tokens
+            .languages
+            .is_empty()
+            .then_some(Language::ENGLISH);
+        let given = options.language.or(only);
         if let Some(language) = given {
             tokens.extend(self.header(language, options)?);
         }
