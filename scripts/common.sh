@@ -16,3 +16,12 @@ die() {
   exit 1
 }
 have() { command -v "$1" > /dev/null 2>&1; }
+
+# python_with FOLDER REQUIREMENTS WHAT: makes a Python environment with pinned packages, where it is not there yet.
+python_with() {
+  if cmp -s "$2" "$1/installed.txt"; then return; fi
+  say "installing $3"
+  python3 -m venv "$1"
+  "$1/bin/pip" install --quiet --requirement "$2" >&2
+  cp "$2" "$1/installed.txt"
+}

@@ -3,12 +3,13 @@
 //! (`make -s test-env`), and the clips in target/speech.
 
 mod der;
+mod reference;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use der::{Entry, Errors};
+use reference::{clip, numbers, open, read};
 use serde_json::Value;
 use speech::cluster::{self, Rows};
 use speech::diarize::clustering::{self, Bounds};
@@ -19,28 +20,7 @@ use speech::diarize::{
 };
 use speech::embed::SpeakerModel;
 use speech::vad::{self, Vad, VadOptions};
-use speech::{Cancel, Error, Runtime, SessionOptions, similarity};
-
-fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: make -s test-env"))
-}
-
-fn open<M, E: std::fmt::Debug>(
-    name: &str,
-    open: fn(&Runtime, &Path, &SessionOptions) -> Result<M, E>,
-) -> M {
-    let runtime = Runtime::load(Path::new(&variable("AI_AUDIO_ORT"))).unwrap();
-    let path = PathBuf::from(variable("AI_AUDIO_MODELS")).join(name);
-    open(
-        &runtime,
-        &path,
-        &SessionOptions {
-            threads: 1,
-            ..SessionOptions::default()
-        },
-    )
-    .unwrap()
-}
+use speech::{Cancel, Error, similarity};
 
 struct Networks {
     segmentation: Segmentation,
@@ -73,32 +53,7 @@ impl Networks {
 }
 
 fn golden() -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/diarize.json");
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-}
-
-fn clip(name: &str) -> Vec<f32> {
-    read(
-        &Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../../target/speech")
-            .join(name),
-    )
-}
-
-fn read(path: &Path) -> Vec<f32> {
-    let file = std::fs::File::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let input = audio::Input::File(Arc::new(file));
-    audio::decode(
-        &input,
-        &audio::Selection::default(),
-        &AtomicBool::new(false),
-    )
-    .unwrap()
-    .samples
-}
-
-fn numbers<T: serde::de::DeserializeOwned>(value: &Value) -> Vec<T> {
-    serde_json::from_value(value.clone()).unwrap()
+    reference::golden("diarize")
 }
 
 #[test]

@@ -1,45 +1,18 @@
 //! The networks as this crate runs them, against numbers of their authors' PyTorch code (`golden/`, made by
 //! `models/golden.py`). Needs AI_AUDIO_MODELS and AI_AUDIO_ORT (`make -s test-env`), and the clips in target/speech.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+mod reference;
 
 use ort::value::TensorRef;
+use reference::{clip, golden, numbers, open};
 use serde_json::Value;
 use speech::embed::SpeakerModel;
 use speech::vad::Vad;
-use speech::{Cancel, Runtime, Session, SessionOptions, similarity};
-
-fn golden(name: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.json"));
-    let all: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    all[name].clone()
-}
-
-fn numbers(values: &Value) -> Vec<f32> {
-    values
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|v| v.as_f64().unwrap() as f32)
-        .collect()
-}
+use speech::{Cancel, Session, similarity};
 
 /// The samples of an entry: of its clip, from `start`, as many as `samples` says.
 fn samples(entry: &Value) -> Vec<f32> {
-    let clips = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/speech");
-    let path = clips.join(entry["clip"].as_str().unwrap());
-    let file = std::fs::File::open(&path)
-        .unwrap_or_else(|e| panic!("{}: {e} (models/fetch --only speech)", path.display()));
-    let input = audio::Input::File(Arc::new(file));
-    let all = audio::decode(
-        &input,
-        &audio::Selection::default(),
-        &AtomicBool::new(false),
-    )
-    .unwrap()
-    .samples;
+    let all = clip(entry["clip"].as_str().unwrap());
     let start = entry["start"].as_u64().unwrap_or(0) as usize;
     let count = entry["samples"]
         .as_u64()
@@ -47,31 +20,10 @@ fn samples(entry: &Value) -> Vec<f32> {
     all[start..start + count].to_vec()
 }
 
-fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: make -s test-env"))
-}
-
-fn open<M, E: std::fmt::Debug>(
-    name: &str,
-    open: fn(&Runtime, &Path, &SessionOptions) -> Result<M, E>,
-) -> M {
-    let runtime = Runtime::load(Path::new(&variable("AI_AUDIO_ORT"))).unwrap();
-    let path = PathBuf::from(variable("AI_AUDIO_MODELS")).join(name);
-    open(
-        &runtime,
-        &path,
-        &SessionOptions {
-            threads: 1,
-            ..SessionOptions::default()
-        },
-    )
-    .unwrap()
-}
-
 #[test]
 fn voiceprints_are_the_references_at_every_length() {
     let mut model = open("campplus_zh_en.onnx", SpeakerModel::open);
-    let entries = golden("embeddings");
+    let entries = &golden("embeddings")["embeddings"];
     for entry in entries.as_array().unwrap() {
         let voiceprint = model.embed(&samples(entry), &Cancel::new()).unwrap();
         let cosine = similarity::cosine(&voiceprint, &numbers(&entry["embedding"])).unwrap();
@@ -148,9 +100,9 @@ fn a_batch_gives_the_voiceprints_of_single_runs() {
 #[test]
 fn speech_probabilities_are_the_references() {
     let mut vad = open("silero_vad_16k_sequence.onnx", Vad::open);
-    let entry = golden("vad");
-    let got = vad.probabilities(&samples(&entry), &Cancel::new()).unwrap();
-    let wanted = numbers(&entry["probabilities"]);
+    let entry = &golden("vad")["vad"];
+    let got = vad.probabilities(&samples(entry), &Cancel::new()).unwrap();
+    let wanted = numbers::<f32>(&entry["probabilities"]);
     assert!(got.len() >= wanted.len());
     let furthest = got
         .iter()
@@ -163,8 +115,8 @@ fn speech_probabilities_are_the_references() {
 #[test]
 fn who_speaks_in_ten_seconds_is_what_the_reference_says() {
     let mut session = open("pyannote_segmentation_3.onnx", Session::open);
-    let entry = golden("segmentation");
-    let samples = samples(&entry);
+    let entry = &golden("segmentation")["segmentation"];
+    let samples = samples(entry);
     let input = TensorRef::from_array_view(([1, 1, samples.len()], samples.as_slice())).unwrap();
     let outputs = session
         .run(ort::inputs!["samples" => input], &Cancel::new())
@@ -185,7 +137,7 @@ fn who_speaks_in_ten_seconds_is_what_the_reference_says() {
         .step_by(every)
         .zip(entry["log_probabilities"].as_array().unwrap())
     {
-        for (got, wanted) in frame.iter().zip(numbers(wanted)) {
+        for (got, wanted) in frame.iter().zip(numbers::<f32>(wanted)) {
             assert!(
                 (got.exp() - wanted.exp()).abs() < 1e-3,
                 "probability {} instead of {}",

@@ -2,15 +2,14 @@
 //! `models/golden_whisper.py`). Needs AI_AUDIO_MODELS and AI_AUDIO_ORT (`make -s test-env`), and the clips in
 //! target/speech.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+mod reference;
 
 use audio::logmel::LogMel;
 use ort::session::SessionInputValue;
 use ort::value::{Tensor, TensorRef};
+use reference::{clip, golden, numbers, open};
 use serde_json::Value;
-use speech::{Cancel, Runtime, Session, SessionOptions, similarity};
+use speech::{Cancel, Session, SessionOptions, similarity};
 
 /// 30 s.
 const WINDOW: usize = 480_000;
@@ -18,48 +17,9 @@ const WINDOW: usize = 480_000;
 const SILENCE: usize = 8_000;
 const CACHE_SIDES: [&str; 2] = ["decoder", "encoder"];
 
-fn golden(name: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.json"));
-    let all: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    all[name].clone()
-}
-
-fn numbers(values: &Value) -> Vec<f32> {
-    values
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|v| v.as_f64().unwrap() as f32)
-        .collect()
-}
-
-fn indices(values: &Value) -> Vec<usize> {
-    values
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|v| v.as_u64().unwrap() as usize)
-        .collect()
-}
-
-fn samples(entry: &Value) -> Vec<f32> {
-    let clips = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/speech");
-    let path = clips.join(entry["clip"].as_str().unwrap());
-    let file = std::fs::File::open(&path)
-        .unwrap_or_else(|e| panic!("{}: {e} (models/fetch --only speech)", path.display()));
-    let input = audio::Input::File(Arc::new(file));
-    audio::decode(
-        &input,
-        &audio::Selection::default(),
-        &AtomicBool::new(false),
-    )
-    .unwrap()
-    .samples
-}
-
 /// The clip in the whole window, and in one that ends soon after it.
 fn windows(entry: &Value) -> [Vec<f32>; 2] {
-    let clip = samples(entry);
+    let clip = clip(entry["clip"].as_str().unwrap());
     [WINDOW, (clip.len() + SILENCE).next_multiple_of(320)].map(|length| {
         let mut window = clip.clone();
         window.resize(length, 0.0);
@@ -67,24 +27,14 @@ fn windows(entry: &Value) -> [Vec<f32>; 2] {
     })
 }
 
-fn open(name: &str) -> Session {
-    let variable = |name: &str| {
-        std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: make -s test-env"))
-    };
-    let runtime = Runtime::load(Path::new(&variable("AI_AUDIO_ORT"))).unwrap();
-    let path = PathBuf::from(variable("AI_AUDIO_MODELS"))
-        .join("whisper-base")
-        .join(name);
-    Session::open(
-        &runtime,
-        &path,
-        &SessionOptions {
-            threads: 1,
+fn network(name: &str) -> Session {
+    open(&format!("whisper-base/{name}"), |runtime, path, options| {
+        let prepack = SessionOptions {
             prepack: true,
-            ..SessionOptions::default()
-        },
-    )
-    .unwrap()
+            ..options.clone()
+        };
+        Session::open(runtime, path, &prepack)
+    })
 }
 
 /// Hidden states of a window, `[frames, 512]`.
@@ -137,16 +87,19 @@ fn next_token(decoder: &mut Session, hidden: &[f32], prompt: &[i64]) -> Vec<f32>
 
 #[test]
 fn log_mel_features_are_the_references() {
-    for entry in golden("whisper_logmel").as_array().unwrap() {
+    for entry in golden("whisper_logmel")["whisper_logmel"]
+        .as_array()
+        .unwrap()
+    {
         let window = &windows(entry)[0];
         let mels = entry["mels"].as_u64().unwrap() as usize;
         let got = LogMel::new(mels).compute(window);
         let frames = LogMel::frames(window.len());
-        for (frame, wanted) in indices(&entry["frames"])
+        for (frame, wanted) in numbers::<usize>(&entry["frames"])
             .into_iter()
             .zip(entry["values"].as_array().unwrap())
         {
-            for (mel, wanted) in numbers(wanted).into_iter().enumerate() {
+            for (mel, wanted) in numbers::<f32>(wanted).into_iter().enumerate() {
                 let got = got[mel * frames + frame];
                 assert!(
                     (got - wanted).abs() < 1e-3,
@@ -161,15 +114,18 @@ fn log_mel_features_are_the_references() {
 /// for all activations would be 17 % (a cosine of 0.986), a window that just ends after the audio 28 %: both fail here.
 #[test]
 fn hidden_states_are_the_references() {
-    let (mut encoder, entry) = (open("encoder_model.onnx"), golden("whisper_encoder"));
-    for (window, bound) in windows(&entry).iter().zip([0.997, 0.992]) {
+    let (mut encoder, entry) = (
+        network("encoder_model.onnx"),
+        &golden("whisper_encoder")["whisper_encoder"],
+    );
+    for (window, bound) in windows(entry).iter().zip([0.997, 0.992]) {
         let hidden = encode(&mut encoder, window);
-        for (frame, wanted) in indices(&entry["frames"])
+        for (frame, wanted) in numbers::<usize>(&entry["frames"])
             .into_iter()
             .zip(entry["hidden"].as_array().unwrap())
         {
             let got = &hidden[frame * 512..(frame + 1) * 512];
-            let cosine = similarity::cosine(got, &numbers(wanted)).unwrap();
+            let cosine = similarity::cosine(got, &numbers::<f32>(wanted)).unwrap();
             println!(
                 "{} samples, frame {frame}: cosine {cosine:.4}",
                 window.len()
@@ -187,16 +143,19 @@ fn hidden_states_are_the_references() {
 #[test]
 fn first_logits_are_the_references() {
     let (mut encoder, mut decoder) = (
-        open("encoder_model.onnx"),
-        open("decoder_model_merged.onnx"),
+        network("encoder_model.onnx"),
+        network("decoder_model_merged.onnx"),
     );
-    let entry = golden("whisper_decoder");
-    let prompt: Vec<i64> = indices(&entry["prompt"])
+    let entry = &golden("whisper_decoder")["whisper_decoder"];
+    let prompt: Vec<i64> = numbers::<usize>(&entry["prompt"])
         .into_iter()
         .map(|t| t as i64)
         .collect();
-    let (tokens, wanted) = (indices(&entry["tokens"]), numbers(&entry["log_probs"]));
-    for (window, (one, many)) in windows(&entry).iter().zip([(0.05, 0.15), (0.15, 0.5)]) {
+    let (tokens, wanted) = (
+        numbers::<usize>(&entry["tokens"]),
+        numbers::<f32>(&entry["log_probs"]),
+    );
+    for (window, (one, many)) in windows(entry).iter().zip([(0.05, 0.15), (0.15, 0.5)]) {
         let hidden = encode(&mut encoder, window);
         let got = next_token(&mut decoder, &hidden, &prompt);
         let best = (0..got.len())
