@@ -13,7 +13,7 @@ use symphonia::core::formats::well_known::*;
 pub(crate) static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
     let mut codecs = CodecRegistry::new();
     symphonia::default::register_enabled_codecs(&mut codecs);
-    codecs.register_audio_decoder::<symphonia_adapter_libopus::OpusDecoder>();
+    codecs.register_audio_decoder::<crate::opus::OpusDecoder>();
     codecs
 });
 

@@ -70,7 +70,7 @@ impl Fbank {
         self.compute_with_power(samples).0
     }
 
-    /// As [`Fbank::compute`], and the sum over time of each bin's power, which is not floored.
+    /// As [`Fbank::compute`], and the mean over time of each bin's power, which is not floored.
     pub fn compute_with_power(&mut self, samples: &[f32]) -> (Vec<f32>, [f64; BINS]) {
         let mut features = vec![0.0; frames(samples.len()) * BINS];
         let mut power = [0.0; BINS];
@@ -83,7 +83,21 @@ impl Fbank {
             }
         }
         subtract_mean(&mut features);
-        (features, power)
+        let frames = frames(samples.len()).max(1) as f64;
+        (features, power.map(|power| power / frames))
+    }
+
+    /// Power that a frame of white noise of variance 1 has in each bin.
+    pub fn white_noise(&self) -> [f64; BINS] {
+        let window: f32 = self.window.iter().map(|w| w * w).sum();
+        let emphasis = |bin: usize| {
+            let turn = 2.0 * PI * bin as f64 / FFT as f64;
+            1.0 + PRE_EMPHASIS * PRE_EMPHASIS - 2.0 * PRE_EMPHASIS * turn.cos() as f32
+        };
+        let spectrum: Vec<f32> = (0..=FFT / 2).map(|bin| window * emphasis(bin)).collect();
+        let mut bins = [0.0; BINS];
+        self.filters.apply(&spectrum, &mut bins);
+        bins.map(f64::from)
     }
 
     /// Power spectrum of one window into `self.power`.

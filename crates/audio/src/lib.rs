@@ -5,6 +5,7 @@
 //! write samples out. Nothing here panics on input, allocates by a declared length or runs on after `stop` is set.
 #![warn(missing_docs)]
 
+mod adpcm;
 mod codec;
 mod decoder;
 mod edits;
@@ -17,6 +18,7 @@ pub mod logmel;
 mod mel;
 mod mix;
 mod open;
+mod opus;
 mod reader;
 mod rehead;
 mod resample;

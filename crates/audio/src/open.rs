@@ -19,12 +19,10 @@ use crate::fence::fenced;
 use crate::input::Source;
 use crate::rehead::{Rehead, rehead};
 use crate::ticks::rescale;
-use crate::{Error, Info, Input, edits, sniff};
+use crate::{Error, Info, Input, edits, opus, sniff};
 
 /// Rates outside are a damaged header, not audio.
 const RATES: std::ops::RangeInclusive<u32> = 1_000..=768_000;
-/// Rate that Opus decodes to and counts its delay in.
-const OPUS_RATE: u32 = 48_000;
 /// An opened file, before its first packet.
 pub(crate) struct Opened<'s> {
     pub(crate) format: Box<dyn FormatReader + 's>,
@@ -82,7 +80,7 @@ fn of_format<'s>(
     let codec = make_codec(params, container)?;
     // Opus always decodes to 48 kHz; Matroska may tell the rate before encoding instead.
     let rate = if params.codec == CODEC_ID_OPUS {
-        Some(OPUS_RATE)
+        Some(opus::RATE)
     } else {
         params.sample_rate
     };
@@ -149,33 +147,26 @@ pub(crate) fn make_codec(
     params: &AudioCodecParameters,
     container: &str,
 ) -> Result<Box<dyn AudioDecoder>, Error> {
-    let mut params = params.clone();
-    if params.codec == CODEC_ID_OPUS {
-        // With its header the decoder would cut the delay again after each seek; the caller drops it.
-        (params.extra_data, params.sample_rate) = (None, Some(OPUS_RATE));
-    }
-    fenced(|| CODECS.make_audio_decoder(&params, &AudioDecoderOptions::default())).map_err(
-        |error| {
-            let codec = codec_name(params.codec)
-                .map_or_else(|| format!("codec {}", params.codec), str::to_owned);
-            match error {
-                // A decoder there is, but none for this many channels.
-                Symphonia::Unsupported(_) if CODECS.get_audio_decoder(params.codec).is_some() => {
-                    let channels = params.channels.as_ref().map_or(0, Channels::count);
-                    Error::Unsupported {
-                        format: format!("{codec} with {channels} channel(s) in {container}"),
-                    }
+    fenced(|| CODECS.make_audio_decoder(params, &AudioDecoderOptions::default())).map_err(|error| {
+        let codec = codec_name(params.codec)
+            .map_or_else(|| format!("codec {}", params.codec), str::to_owned);
+        match error {
+            // A decoder there is, but none for this many channels.
+            Symphonia::Unsupported(_) if CODECS.get_audio_decoder(params.codec).is_some() => {
+                let channels = params.channels.as_ref().map_or(0, Channels::count);
+                Error::Unsupported {
+                    format: format!("{codec} with {channels} channel(s) in {container}"),
                 }
-                Symphonia::Unsupported(_) => Error::Unsupported {
-                    format: format!("{codec} in {container}"),
-                },
-                other => Error::Corrupt {
-                    format: format!("{container} ({codec})"),
-                    reason: other.to_string(),
-                },
             }
-        },
-    )
+            Symphonia::Unsupported(_) => Error::Unsupported {
+                format: format!("{codec} in {container}"),
+            },
+            other => Error::Corrupt {
+                format: format!("{container} ({codec})"),
+                reason: other.to_string(),
+            },
+        }
+    })
 }
 
 /// Encoder delay that the codec's own header tells, in frames; the decoder leaves it in. Only Opus has one (RFC 7845, section 5.1).

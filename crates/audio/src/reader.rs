@@ -1,5 +1,6 @@
 use std::sync::atomic::AtomicBool;
 
+use crate::adpcm::{self, Adpcm};
 use crate::decoder::Decoder;
 use crate::mix::Mixer;
 use crate::resample::{Resampler, block_frames, steps};
@@ -11,12 +12,15 @@ const SAMPLES_PER_MS: u64 = SAMPLE_RATE as u64 / 1000;
 pub struct Reader<'s> {
     decoder: Decoder<'s>,
     mixer: Mixer,
+    /// Where the coding adds noise.
+    adpcm: Option<Adpcm>,
     resampler: Resampler,
     selection: Selection,
     /// Source frame that the resampler must see first; it lies on a whole 16 kHz sample.
     first_frame: u64,
     found_start: bool,
     mono: Vec<f32>,
+    clean: Vec<f32>,
     /// Samples that wait to be read.
     ready: Vec<f32>,
     /// Samples before the selection, still to drop.
@@ -49,14 +53,18 @@ impl<'s> Reader<'s> {
         let decoder = Decoder::open(input, stop)?;
         check_length(decoder.info(), start_ms, end_ms, selection.max_duration_ms)?;
         let rate = decoder.info().sample_rate;
-        let (frame, sample) = first_frame(start_ms, rate);
+        let is_adpcm = decoder.info().codec.starts_with("adpcm_");
+        let ahead = if is_adpcm { adpcm::run_up(rate) } else { 0 };
+        let (frame, sample) = first_frame(start_ms, rate, ahead);
         Ok(Reader {
             mixer: Mixer::new(selection.channel, decoder.channels(), rate)?,
+            adpcm: is_adpcm.then(|| Adpcm::new(rate, frame)),
             resampler: Resampler::new(rate)?,
             selection: selection.clone(),
             first_frame: frame,
             found_start: frame == 0,
             mono: Vec::new(),
+            clean: Vec::new(),
             ready: Vec::new(),
             skip: start_ms
                 .saturating_mul(SAMPLES_PER_MS)
@@ -114,10 +122,23 @@ impl<'s> Reader<'s> {
                     .first_frame
                     .saturating_sub(start)
                     .min(self.mono.len() as u64);
-                self.resampler
-                    .push(&self.mono[early as usize..], &mut self.ready);
+                let mono = &self.mono[early as usize..];
+                self.clean.clear();
+                let clean = match &mut self.adpcm {
+                    Some(adpcm) => {
+                        adpcm.push(mono, &mut self.clean);
+                        &self.clean[..]
+                    }
+                    None => mono,
+                };
+                self.resampler.push(clean, &mut self.ready);
             }
             None => {
+                if let Some(adpcm) = &mut self.adpcm {
+                    self.clean.clear();
+                    adpcm.finish(&mut self.clean);
+                    self.resampler.push(&self.clean, &mut self.ready);
+                }
                 self.resampler.finish(&mut self.ready);
                 self.ended = true;
             }
@@ -156,12 +177,12 @@ impl<'s> Reader<'s> {
     }
 }
 
-/// Source frame to start from for a selection from `start_ms`, and the 16 kHz sample it falls on: far enough ahead for the resampler's
-/// filter, and on the grid where both rates meet, so that the samples are those of the whole file.
-fn first_frame(start_ms: u64, rate: u32) -> (u64, u64) {
+/// Source frame to start from for a selection from `start_ms`, and the 16 kHz sample it falls on: `ahead` frames and far enough for the
+/// resampler's filter, and on the grid where both rates meet, so that the samples are those of the whole file.
+fn first_frame(start_ms: u64, rate: u32, ahead: u64) -> (u64, u64) {
     let (frames, samples) = steps(rate);
     let start = start_ms.saturating_mul(rate.into()) / 1000;
-    let steps = start.saturating_sub(block_frames(rate) as u64) / frames;
+    let steps = start.saturating_sub(block_frames(rate) as u64 + ahead) / frames;
     (steps * frames, steps * samples)
 }
 

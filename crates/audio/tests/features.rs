@@ -89,3 +89,22 @@ fn logmel_takes_any_length() {
         assert!(got.iter().all(|v| v.is_finite()));
     }
 }
+
+#[test]
+fn white_noise_has_the_power_it_should() {
+    let mut state = 1u64;
+    let mut uniform = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    let noise: Vec<f32> = (0..160_000).map(|_| uniform()).collect();
+    let mut fbank = Fbank::new();
+    let (_, power) = fbank.compute_with_power(&noise);
+    // A uniform number in [-1, 1] has variance 1/3. Bin 0 lacks what goes with the mean of each window.
+    for (bin, (got, wanted)) in power.iter().zip(fbank.white_noise()).enumerate().skip(2) {
+        let ratio = 3.0 * got / wanted;
+        assert!((0.85..1.15).contains(&ratio), "bin {bin}: {ratio}");
+    }
+}
