@@ -318,13 +318,13 @@ impl Engine {
         })
     }
 
-    /// A speaker model ready to use. The built-in one fills in what narrow recordings lack.
+    /// A speaker model ready to use. The built-in one helps narrow recordings.
     ///
     /// # Errors
     /// As [`Engine::load`].
     pub fn speaker(&self, model: &Model) -> Result<Loaded<SpeakerModel>, speech::Error> {
         let mut speaker = self.load(model, SpeakerModel::open)?;
-        speaker.fill_narrow(model.built_in);
+        speaker.help_narrow(model.built_in);
         Ok(speaker)
     }
 }

@@ -1,19 +1,21 @@
-"""What fills the upper band of narrow recordings, as crates/speech/src/bandwidth.rs does."""
+"""What is done to narrow recordings and their voiceprints, as crates/speech/src/bandwidth.rs does it."""
 from pathlib import Path
 
 import numpy as np
 
-BINS, DROP, CONTEXT = 80, 1e-6, 5
-CHANNELS = {"8k": (range(58, 67), 59), "11k": (range(67, 74), 68)}  # where sound ends; bins that are whole
-RIDGE = 0.01
+BINS, DROP, CONTEXT, SIZE, DIRECTIONS = 80, 1e-6, 5, 192, 3
+CHANNELS = {"8k": (range(50, 67), 59), "11k": (range(67, 74), 68)}  # where sound ends; bins that are whole
+RIDGE = 0.01  # of the features' regression
+DAMPING = 0.003  # of the voiceprints' regression
 SOURCES = Path(__file__).parents[2] / "crates/speech/src"
 
 
-def channel(features):
-    """The narrow channel of a recording, or None. Takes features that are neither floored nor mean-normalised."""
-    power = np.exp(features).sum(axis=0)
-    last = int(np.flatnonzero(power > power.max() * DROP)[-1])
-    return next((name for name, (ends, _) in CHANNELS.items() if last in ends), None)
+def channel(features, quiet):
+    """The narrow channel of a recording, or None. Takes features that are neither floored nor mean-normalised, and the
+    power per frame below which there is only the noise of 16 bits."""
+    power = np.exp(features).mean(axis=0)
+    last = np.flatnonzero((power > power.max() * DROP) & (power > quiet))
+    return next((name for name, (ends, _) in CHANNELS.items() if last.size and last[-1] in ends), None)
 
 
 def normal(count):
@@ -32,7 +34,7 @@ def around(rows):
     return np.concatenate([padded[i : i + len(rows)] for i in range(CONTEXT)], axis=1)
 
 
-def fit(recordings, whole):
+def fit_fill(recordings, whole):
     """Weights of the known bins for the missing ones, and the Cholesky factor of the error's covariance."""
     known = np.concatenate([around(rows[:, :whole]) for rows in recordings]).astype(np.float64)
     missing = np.concatenate([rows[:, whole:] for rows in recordings]).astype(np.float64)
@@ -50,16 +52,33 @@ def fill(fitted, rows):
     return (filled - filled.mean(axis=0)).astype(np.float32)
 
 
+def fit_correction(narrow, wide):
+    """The directions in which voiceprints of norm 1 differ most between a narrow and the full band, and what is to be
+    added for each unit that a narrow one has along them."""
+    narrow, wide = narrow.astype(np.float64), wide.astype(np.float64)
+    change = wide - narrow
+    directions = np.linalg.svd(change.T @ change)[0][:, :DIRECTIONS]
+    along = narrow @ directions
+    square = along.T @ along + DAMPING * len(narrow) * np.eye(DIRECTIONS)
+    return directions.T, np.linalg.solve(square, along.T @ change)
+
+
+def correct(correction, voiceprint):
+    directions, changes = correction
+    return voiceprint + directions @ voiceprint @ changes
+
+
 def path(name):
     return SOURCES / f"bandwidth_{name}.f32"
 
 
-def save(name, fitted):
-    rows = [np.concatenate([w, f[: bin + 1]]) for bin, (w, f) in enumerate(zip(*fitted))]
-    np.concatenate(rows).astype("<f4").tofile(path(name))
+def save(name, filling, correction):
+    rows = [np.concatenate([w, f[: bin + 1]]) for bin, (w, f) in enumerate(zip(*filling))]
+    np.concatenate([*rows, *(part.ravel() for part in correction)]).astype("<f4").tofile(path(name))
 
 
 def load():
+    """By channel: weights and factor of the missing bins; directions and changes of voiceprints."""
     fitted = {}
     for name, (_, whole) in CHANNELS.items():
         values, weights, factor = np.fromfile(path(name), "<f4"), [], np.zeros((BINS - whole, BINS - whole))
@@ -67,5 +86,5 @@ def load():
             row, values = np.split(values, [CONTEXT * whole + bin + 1])
             weights.append(row[: CONTEXT * whole])
             factor[bin, : bin + 1] = row[CONTEXT * whole :]
-        fitted[name] = np.stack(weights), factor
+        fitted[name] = (np.stack(weights), factor), tuple(values.reshape(2, DIRECTIONS, SIZE))
     return fitted

@@ -3,7 +3,7 @@
 
 FOLDER holds Debian packages of prompts, each unpacked (dpkg -x) into a folder of its name: asterisk-core-sounds-en-wav, -es-wav
 (one voice), -fr-wav, -it-wav, -ru-wav, asterisk-prompt-es-co, -fr-armelle and -it-menardi-wav: seven voices. Each is enrolled
-with the mean of three prompts and tested with others, 20 times over; with the upper band filled, and without.
+with the mean of three prompts and tested with others, 20 times over; as they are and helped.
 """
 import random
 import sys
@@ -60,10 +60,10 @@ def rates(similarity, whose):
 
 
 def main(folder, model):
-    print("| prompts | upper band | EER | top-1 | same | different |\n|---|---|---|---|---|---|")
+    print("| prompts | channel | EER | top-1 | same | different |\n|---|---|---|---|---|---|")
     for shortest, longest in LENGTHS:
         voices = prompts(Path(folder), shortest, longest)
-        for band, fitted in (("empty", None), ("filled", bandwidth.load())):
+        for band, fitted in (("as it is", None), ("helped", bandwidth.load())):
             speaker = speech.Speaker(model, fitted)
             prints = [unit(np.array([speaker.embed(x) for x in samples])) for samples in voices.values()]
             eer, top, same, different = np.mean([rates(*draw(prints, seed)) for seed in range(DRAWS)], axis=0)

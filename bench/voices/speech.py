@@ -46,7 +46,7 @@ def normalised(raw):
 
 
 class Speaker:
-    """The speaker model: samples in, voiceprint out. Given `bandwidth.load()`, it fills narrow recordings."""
+    """The speaker model: samples in, voiceprint out. Given `bandwidth.load()`, it helps narrow recordings."""
 
     def __init__(self, model, fitted=None):
         self.fitted = fitted
@@ -58,6 +58,9 @@ class Speaker:
         self.fbank.frame_opts.dither = 0.0
         self.fbank.mel_opts.num_bins = 80
         self.fbank.mel_opts.high_freq = 8000
+        # Four times the power of what 16 bits leave, per frame.
+        noise = self.raw(np.random.default_rng(0).standard_normal(30 * RATE) * 2.0**-15 / 12**0.5)
+        self.quiet = 4 * np.exp(noise).mean(axis=0)
 
     def raw(self, samples):
         """Features before they are floored and their mean is subtracted."""
@@ -66,16 +69,21 @@ class Speaker:
         fbank.input_finished()
         return np.stack([fbank.get_frame(i) for i in range(fbank.num_frames_ready)]) - 2 * np.log(np.float32(32768))
 
+    def channel(self, raw):
+        return bandwidth.channel(raw, self.quiet)
+
     def network(self, features):
         return self.session.run(None, {self.input: features[None]})[0][0]
 
     def embed(self, samples):
-        return self.network(self.features(self.raw(samples), self.fitted))
+        return self.voiceprint(self.raw(samples), self.fitted)
 
-    @staticmethod
-    def features(raw, fitted):
-        rows, narrow = normalised(raw), bandwidth.channel(raw)
-        return bandwidth.fill(fitted[narrow], rows) if fitted and narrow else rows
+    def voiceprint(self, raw, fitted):
+        rows, narrow = normalised(raw), self.channel(raw)
+        if not fitted or not narrow:
+            return self.network(rows)
+        filling, correction = fitted[narrow]
+        return bandwidth.correct(correction, self.network(bandwidth.fill(filling, rows)))
 
 
 class Vad:

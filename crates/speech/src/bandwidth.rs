@@ -1,11 +1,15 @@
-//! What a telephone cut off, filled in with what speech has there.
+//! Help for recordings whose upper band a telephone cut off.
 //!
 //! Speaker models learn from sound up to 8 kHz. Of an 8 kHz recording they get features whose upper quarter holds
 //! nothing, and find it more like other such recordings than like the same voice in full. So the missing bins of each
 //! frame are drawn from what they are in wide-band speech with the same lower bins around: a linear prediction from
 //! five frames, plus noise with the covariance of its error. Noise because bins that hardly move are as strange to
-//! the model as empty ones; the same numbers every time, so that a recording has one voiceprint. Fitted by
-//! `bench/voices/fit_bandwidth.py`; what it gains is in `docs/thresholds.md`.
+//! the model as empty ones; the same numbers every time, so that a recording has one voiceprint.
+//!
+//! What is left of the difference, which is also what codecs did to the lower band, lies mostly in three directions among
+//! voiceprints. What one has along them tells what to add to it. More directions would bring a voiceprint still nearer to
+//! that of the same speech in full band, but also to those of others. Fitted by `bench/voices/fit_bandwidth.py`; what it
+//! gains is in `docs/thresholds.md`.
 
 use std::ops::Range;
 
@@ -13,8 +17,14 @@ use audio::fbank::{self, BINS};
 
 /// How far below the strongest bin sound ends: 60 dB.
 const DROP: f64 = 1e-6;
+/// Power that samples of 16 bits have without any sound, and four times as much is no sound either.
+const QUIET: f64 = 4.0 / 12.0 / (1u64 << 30) as f64;
 /// Frames that a frame is predicted from, itself in the middle.
 const CONTEXT: usize = 5;
+/// Directions in which voiceprints are corrected.
+const DIRECTIONS: usize = 3;
+/// Length of the voiceprints that all this was fitted to.
+pub(crate) const DIMENSIONS: usize = 192;
 
 /// A kind of channel.
 pub(crate) struct Channel {
@@ -23,15 +33,15 @@ pub(crate) struct Channel {
     /// How many bins it is sure to leave whole.
     whole: usize,
     /// Of each missing bin: weights of the whole bins of five frames, the first frame first; then, up to its own, those
-    /// of as many random numbers. Little-endian `f32`.
+    /// of as many random numbers. Then directions among voiceprints, and what to add for each. Little-endian `f32`.
     weights: &'static [u8],
 }
 
-/// 8 kHz (sound ends at 3.6 to 5.1 kHz) and 11.025 kHz (to 6.5 kHz). Wide-band speech goes up to the last bins, and what
+/// 8 kHz (sound ends at 2.8 to 5.1 kHz) and 11.025 kHz (to 6.5 kHz). Wide-band speech goes up to the last bins, and what
 /// ends lower than a telephone is not speech.
 static CHANNELS: [Channel; 2] = [
     Channel {
-        ends: 58..67,
+        ends: 50..67,
         whole: 59,
         weights: include_bytes!("bandwidth_8k.f32"),
     },
@@ -42,10 +52,12 @@ static CHANNELS: [Channel; 2] = [
     },
 ];
 
-/// The narrow channel that a recording came through, from the power in each bin; nothing if it is not narrow.
-pub(crate) fn channel(power: &[f64; BINS]) -> Option<&'static Channel> {
+/// The narrow channel that a recording came through, from the mean power in each bin and that of white noise of
+/// variance 1; nothing if it is not narrow.
+pub(crate) fn channel(power: &[f64; BINS], noise: &[f64; BINS]) -> Option<&'static Channel> {
     let strongest = power.iter().copied().fold(0.0, f64::max);
-    let last = power.iter().rposition(|&p| p > strongest * DROP)?;
+    let sound = |(p, noise): (&f64, &f64)| *p > strongest * DROP && *p > noise * QUIET;
+    let last = power.iter().zip(noise).rposition(sound)?;
     CHANNELS.iter().find(|channel| channel.ends.contains(&last))
 }
 
@@ -70,14 +82,36 @@ impl Channel {
         fbank::subtract_mean(features);
     }
 
+    /// Brings a voiceprint of filled features nearer to that of the same speech in full band.
+    pub(crate) fn correct(&self, voiceprint: &mut [f32]) {
+        let values: Vec<f32> = self.values().skip(self.bins().sum()).collect();
+        let (directions, changes) = values.split_at(DIRECTIONS * DIMENSIONS);
+        let given = voiceprint.to_vec();
+        let rows = directions.chunks_exact(DIMENSIONS);
+        for (direction, change) in rows.zip(changes.chunks_exact(DIMENSIONS)) {
+            let along = dot(direction, &given);
+            let add = |(x, change): (&mut f32, &f32)| *x += along * change;
+            voiceprint.iter_mut().zip(change).for_each(add);
+        }
+    }
+
     /// The weights of each missing bin.
     fn rows(&self) -> Vec<Vec<f32>> {
-        let (bytes, _) = self.weights.as_chunks::<4>();
-        let mut values = bytes.iter().map(|b| f32::from_le_bytes(*b));
-        let length = |bin| CONTEXT * self.whole + bin + 1;
-        (0..BINS - self.whole)
-            .map(|bin| values.by_ref().take(length(bin)).collect())
+        let mut values = self.values();
+        self.bins()
+            .map(|length| values.by_ref().take(length).collect())
             .collect()
+    }
+
+    /// How many weights each missing bin has.
+    fn bins(&self) -> impl Iterator<Item = usize> {
+        let known = CONTEXT * self.whole;
+        (1..=BINS - self.whole).map(move |bin| known + bin)
+    }
+
+    fn values(&self) -> impl Iterator<Item = f32> {
+        let (bytes, _) = self.weights.as_chunks::<4>();
+        bytes.iter().map(|b| f32::from_le_bytes(*b))
     }
 }
 
@@ -100,9 +134,11 @@ fn normal(counter: u64) -> f32 {
 mod tests {
     use super::*;
 
+    const NOISE: [f64; BINS] = [1.0; BINS];
+
     fn whole(last: usize) -> Option<usize> {
         let power = std::array::from_fn(|bin| if bin <= last { 1.0 } else { 1e-8 });
-        channel(&power).map(|channel| channel.whole)
+        channel(&power, &NOISE).map(|channel| channel.whole)
     }
 
     #[test]
@@ -112,7 +148,14 @@ mod tests {
         assert_eq!(whole(77), None);
         assert_eq!(whole(79), None);
         assert_eq!(whole(10), None, "a hum");
-        assert!(channel(&[0.0; BINS]).is_none(), "silence");
+        assert!(channel(&[0.0; BINS], &NOISE).is_none(), "silence");
+    }
+
+    #[test]
+    fn the_noise_of_16_bits_is_no_sound() {
+        let power = |silence| std::array::from_fn(|bin| if bin <= 60 { 1e-6 } else { silence });
+        assert!(channel(&power(1e-10), &NOISE).is_some());
+        assert!(channel(&power(1e-9), &NOISE).is_none());
     }
 
     #[test]
@@ -120,12 +163,9 @@ mod tests {
         for channel in &CHANNELS {
             let rows = channel.rows();
             let used: usize = rows.iter().map(Vec::len).sum();
-            assert_eq!(used * 4, channel.weights.len());
-            assert!(
-                rows.iter()
-                    .flatten()
-                    .all(|w| w.is_finite() && w.abs() < 4.0)
-            );
+            let correction = 2 * DIRECTIONS * DIMENSIONS;
+            assert_eq!(used + correction, channel.values().count());
+            assert!(channel.values().all(|w| w.is_finite() && w.abs() < 4.0));
         }
     }
 
@@ -146,6 +186,21 @@ mod tests {
                     assert!(is.iter().all(|x| x.abs() < 30.0));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_corrected_voiceprint_stays_near() {
+        for channel in &CHANNELS {
+            let mut voiceprint: Vec<f32> = (0..DIMENSIONS).map(|n| normal(n as u64)).collect();
+            let before = voiceprint.clone();
+            channel.correct(&mut voiceprint);
+            let cosine = crate::similarity::cosine(&before, &voiceprint).expect("not zero");
+            assert!((0.5..0.999).contains(&cosine), "{cosine}");
+            let mut twice: Vec<f32> = before.iter().map(|x| 2.0 * x).collect();
+            channel.correct(&mut twice);
+            let same = |(a, b): (&f32, &f32)| (2.0 * a - b).abs() < 1e-4;
+            assert!(voiceprint.iter().zip(&twice).all(same), "whatever the norm");
         }
     }
 

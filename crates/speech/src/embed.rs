@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use audio::fbank::{self, Fbank};
+use audio::fbank::Fbank;
 use ort::value::TensorRef;
 
 use crate::{Cancel, Error, Runtime, Session, SessionOptions, bandwidth, similarity};
@@ -24,8 +24,22 @@ pub struct SpeakerModel {
     fbank: Fbank,
     input: String,
     dimensions: usize,
-    fills_narrow: bool,
+    helps_narrow: bool,
+    /// Power of white noise in each bin.
+    noise: [f64; MELS],
 }
+
+/// Mean-normalised features, as a speaker model takes them.
+pub struct Features {
+    /// `[frames, 80]`, row-major.
+    pub rows: Vec<f32>,
+    /// What they came through.
+    pub band: Band,
+}
+
+/// The band of a recording: whole, or narrow like a telephone's.
+#[derive(Clone, Copy)]
+pub struct Band(Option<&'static bandwidth::Channel>);
 
 impl SpeakerModel {
     /// Opens a speaker model.
@@ -61,28 +75,32 @@ impl SpeakerModel {
             }
         };
         let input = session.inputs()[0].name().to_string();
+        let fbank = Fbank::new();
         Ok(SpeakerModel {
             session,
-            fbank: Fbank::new(),
             input,
             dimensions,
-            fills_narrow: false,
+            helps_narrow: false,
+            noise: fbank.white_noise(),
+            fbank,
         })
     }
 
-    /// Whether telephone recordings and the like are given the upper band that they lack (`bandwidth.rs`). Off at first,
-    /// since it was fitted to CAM++ alone. It changes no wide-band recording.
-    pub fn fill_narrow(&mut self, on: bool) {
-        self.fills_narrow = on;
+    /// Whether telephone recordings and the like are given the upper band that they lack, and their voiceprints are
+    /// corrected (`bandwidth.rs`). Off at first, since it was fitted to CAM++ alone. It changes no wide-band recording.
+    pub fn help_narrow(&mut self, on: bool) {
+        self.helps_narrow = on && self.dimensions == bandwidth::DIMENSIONS;
     }
 
-    /// Mean-normalised features of samples at 16 kHz, `[frames, 80]`, as this model takes them.
-    pub fn features(&mut self, samples: &[f32]) -> Vec<f32> {
-        let (mut features, power) = self.fbank.compute_with_power(samples);
-        if let Some(channel) = bandwidth::channel(&power).filter(|_| self.fills_narrow) {
-            channel.fill(&mut features);
+    /// Features of samples at 16 kHz, as this model takes them.
+    pub fn features(&mut self, samples: &[f32]) -> Features {
+        let (mut rows, power) = self.fbank.compute_with_power(samples);
+        let band = bandwidth::channel(&power, &self.noise).filter(|_| self.helps_narrow);
+        if let Some(channel) = band {
+            channel.fill(&mut rows);
         }
-        features
+        let band = Band(band);
+        Features { rows, band }
     }
 
     /// The length of a voiceprint.
@@ -134,9 +152,8 @@ impl SpeakerModel {
 
     fn window(&mut self, samples: &[f32], cancel: &Cancel) -> Result<Vec<f32>, Error> {
         cancel.check()?;
-        let frames = fbank::frames(samples.len());
         let features = self.features(samples);
-        self.run(&features, 1, frames, cancel)
+        self.embed_features(&features.rows, &[features.band], cancel)
             .map(|mut all| all.remove(0))
     }
 
@@ -157,24 +174,27 @@ impl SpeakerModel {
                 "windows of one batch must be equally long".into(),
             ));
         }
-        let mut features = Vec::new();
+        let (mut rows, mut bands) = (Vec::new(), Vec::new());
         for window in windows {
             cancel.check()?;
-            features.extend(self.features(window));
+            let features = self.features(window);
+            rows.extend(features.rows);
+            bands.push(features.band);
         }
-        self.embed_features(&features, windows.len(), cancel)
+        self.embed_features(&rows, &bands, cancel)
     }
 
-    /// Voiceprints of `batch` windows of mean-normalised features, `[batch, frames, 80]` row-major.
+    /// Voiceprints of windows of mean-normalised features, `[windows, frames, 80]` row-major, each with its band.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the length does not divide; [`Error::Cancelled`]; [`Error::Inference`].
     pub fn embed_features(
         &mut self,
         features: &[f32],
-        batch: usize,
+        bands: &[Band],
         cancel: &Cancel,
     ) -> Result<Vec<Vec<f32>>, Error> {
+        let batch = bands.len();
         let frames = features.len() / MELS / batch.max(1);
         if frames == 0 || features.len() != batch * frames * MELS {
             return Err(Error::Invalid(format!(
@@ -182,7 +202,13 @@ impl SpeakerModel {
                 features.len()
             )));
         }
-        self.run(features, batch, frames, cancel)
+        let mut made = self.run(features, batch, frames, cancel)?;
+        for (voiceprint, band) in made.iter_mut().zip(bands) {
+            if let Band(Some(channel)) = band {
+                channel.correct(voiceprint);
+            }
+        }
+        Ok(made)
     }
 
     fn run(

@@ -65,7 +65,7 @@ fn a_voice_on_the_telephone_is_nearer_to_itself_when_the_band_is_filled() {
         let wide = samples(&serde_json::json!({"clip": clip}));
         let narrow = telephone(&wide);
         let mut embed = |samples: &[f32], fill| {
-            model.fill_narrow(fill);
+            model.help_narrow(fill);
             model.embed(samples, &Cancel::new()).unwrap()
         };
         let whole = embed(&wide, true);

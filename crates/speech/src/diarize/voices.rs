@@ -4,7 +4,7 @@ use audio::fbank;
 
 use super::recording::{Buffer, Recording};
 use super::windows::{LENGTH, Window};
-use crate::embed::{MELS, SpeakerModel};
+use crate::embed::{Band, MELS, SpeakerModel};
 use crate::{Cancel, Error, similarity};
 
 /// Windows per run of the network.
@@ -25,6 +25,7 @@ pub fn embed(
     let mut buffer = Buffer::open(recording)?;
     let mut voices = Vec::with_capacity(windows.len());
     let mut batch = Vec::with_capacity(BATCH * FRAMES * MELS);
+    let mut bands = Vec::with_capacity(BATCH);
     for group in windows.chunk_by(|a, b| b.start < a.end()) {
         for part in group.chunks(BATCH) {
             let (start, end) = (
@@ -33,19 +34,20 @@ pub fn embed(
             );
             let features = model.features(buffer.range(start, end, cancel)?);
             for window in part {
+                bands.push(features.band);
                 push_window(
-                    &features,
+                    &features.rows,
                     (window.start - start) / 160,
                     fbank::frames(window.samples),
                     &mut batch,
                 );
-                if batch.len() == BATCH * FRAMES * MELS {
-                    run(&mut batch, model, &mut voices, cancel)?;
+                if bands.len() == BATCH {
+                    run(&mut batch, &mut bands, model, &mut voices, cancel)?;
                 }
             }
         }
     }
-    run(&mut batch, model, &mut voices, cancel)?;
+    run(&mut batch, &mut bands, model, &mut voices, cancel)?;
     Ok(voices)
 }
 
@@ -72,6 +74,7 @@ fn push_window(features: &[f32], first: usize, frames: usize, batch: &mut Vec<f3
 
 fn run(
     batch: &mut Vec<f32>,
+    bands: &mut Vec<Band>,
     model: &mut SpeakerModel,
     voices: &mut Vec<Vec<f32>>,
     cancel: &Cancel,
@@ -79,9 +82,10 @@ fn run(
     if batch.is_empty() {
         return Ok(());
     }
-    let mut made = model.embed_features(batch, batch.len() / (FRAMES * MELS), cancel)?;
+    let mut made = model.embed_features(batch, bands, cancel)?;
     made.iter_mut().for_each(|v| similarity::normalize(v));
     voices.append(&mut made);
     batch.clear();
+    bands.clear();
     Ok(())
 }
