@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 
+EDGE, CLIFF = (slice(48, 56), slice(66, 73)), 1e-3  # bins below 4 and above 5 kHz, drop of power after a telephone
 BINS, DROP, CONTEXT, SIZE, DIRECTIONS = 80, 1e-6, 5, 192, 3
 CHANNELS = {"8k": (range(50, 67), 59), "11k": (range(67, 74), 68)}  # where sound ends; bins that are whole
 RIDGE = 0.01  # of the features' regression
@@ -15,7 +16,11 @@ def channel(features, quiet):
     power per frame below which there is only the noise of 16 bits."""
     power = np.exp(features).mean(axis=0)
     last = np.flatnonzero((power > power.max() * DROP) & (power > quiet))
-    return next((name for name, (ends, _) in CHANNELS.items() if last.size and last[-1] in ends), None)
+    if not last.size:
+        return None
+    below, above = (power[bins].sum() for bins in EDGE)
+    cliff = "8k" if above < below * CLIFF else None
+    return next((name for name, (ends, _) in CHANNELS.items() if last[-1] in ends), cliff)
 
 
 def normal(count):

@@ -52,6 +52,7 @@ fn main() -> Result<(), Failure> {
         &session,
     )?;
     let mut speaker = SpeakerModel::open(&runtime, &models.join("campplus_zh_en.onnx"), &session)?;
+    speaker.help_narrow(true); // as the extension does
     let mut diarizer = Diarizer {
         segmentation: &mut segmentation,
         vad: &mut vad,

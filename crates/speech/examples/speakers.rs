@@ -30,6 +30,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let runtime = Runtime::load(&fs::canonicalize(library)?)?;
     let (runtime, models, cancel) = (&runtime, Path::new(models), &Cancel::new());
     let network = |name: &str| models.join(name);
+    let mut speaker = SpeakerModel::open(runtime, &network("campplus_zh_en.onnx"), &session)?;
+    speaker.help_narrow(true); // as the extension does
     let mut diarizer = Diarizer {
         segmentation: &mut Segmentation::open(
             runtime,
@@ -37,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             &session,
         )?,
         vad: &mut Vad::open(runtime, &network("silero_vad_16k_sequence.onnx"), &session)?,
-        speaker: &mut SpeakerModel::open(runtime, &network("campplus_zh_en.onnx"), &session)?,
+        speaker: &mut speaker,
     };
     let mut model = Model::open(runtime, &network(recognizer), &session)?;
     for file in files {
