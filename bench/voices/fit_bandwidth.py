@@ -41,7 +41,7 @@ class Trial:
             for short in (False, True):
                 if not short or len(raw) >= 300:
                     part = raw[100:298] if short else raw
-                    self.rows.append((name, who, short, unit(speaker.voiceprint(part, fits and fits(who)))))
+                    self.rows.append((name, who, short, speech.unit(speaker.voiceprint(part, fits and fits(who)))))
 
     def against(self, other):
         """Own: of the same recording. Then of different ones of equal length: EER, mean similarities."""
@@ -55,10 +55,6 @@ class Trial:
             score, same = similarity[chosen], (who[:, None] == who2)[chosen]
             result.append(f"{100 * eer(score, same):.1f} %, {score[same].mean():.2f}, {score[~same].mean():.2f}")
         return " | ".join(result)
-
-
-def unit(voiceprint):
-    return voiceprint / np.linalg.norm(voiceprint)
 
 
 def eer(score, same):
@@ -87,13 +83,13 @@ def pairs(job):
     speaker, found = shared["speaker"], {name: [] for name in fillings}
     for speed in SPEEDS:
         at_speed = speech.resample(samples, 100, round(100 * speed))
-        wide = [unit(speaker.network(speech.normalised(p))) for p in pieces(speaker.raw(at_speed))]
+        wide = [speech.unit(speaker.network(speech.normalised(p))) for p in pieces(speaker.raw(at_speed))]
         for change in CONDITIONS.values():
             raw = speaker.raw(change(at_speed))
             name = speaker.channel(raw)
             for piece, target in zip(pieces(raw) if name else (), wide):
                 rows = bandwidth.fill(fillings[name], speech.normalised(piece))
-                found[name].append((unit(speaker.network(rows)), target))
+                found[name].append((speech.unit(speaker.network(rows)), target))
     return found
 
 

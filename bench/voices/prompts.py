@@ -37,16 +37,12 @@ def prompts(folder, shortest, longest):
     return voices
 
 
-def unit(x):
-    return x / np.linalg.norm(x, axis=-1, keepdims=True)
-
-
 def draw(voices, seed):
     """Similarities of tests to enrolments, and whose the tests are."""
     chance, enrolled, tests, whose = random.Random(seed), [], [], []
     for number, prints in enumerate(voices):
         order = chance.sample(range(len(prints)), len(prints))
-        enrolled.append(unit(prints[order[:ENROLLED]].mean(axis=0)))
+        enrolled.append(speech.unit(prints[order[:ENROLLED]].mean(axis=0)))
         tests += [prints[i] for i in order[ENROLLED:]]
         whose += [number] * (len(prints) - ENROLLED)
     return np.array(tests) @ np.array(enrolled).T, np.array(whose)
@@ -65,7 +61,7 @@ def main(folder, model):
         voices = prompts(Path(folder), shortest, longest)
         for band, fitted in (("as it is", None), ("helped", bandwidth.load())):
             speaker = speech.Speaker(model, fitted)
-            prints = [unit(np.array([speaker.embed(x) for x in samples])) for samples in voices.values()]
+            prints = [speech.unit(np.array([speaker.embed(x) for x in samples])) for samples in voices.values()]
             eer, top, same, different = np.mean([rates(*draw(prints, seed)) for seed in range(DRAWS)], axis=0)
             print(f"| {shortest} to {longest} s | {band} | {100 * eer:.1f} % | {100 * top:.1f} % | {same:.2f} | {different:.2f} |")
 

@@ -27,7 +27,7 @@ def main() -> None:
     print("| ms | same | different | EER |\n|---|---|---|---|")
     for length in LENGTHS_MS:
         prints = [model.embed(samples[32000 : 32000 + 16 * length]) for _, samples in clips]
-        prints = np.array(prints) / np.linalg.norm(prints, axis=1, keepdims=True)
+        prints = speech.unit(np.array(prints))
         similarity = (prints @ prints.T)[pairs]
         same, different = similarity[alike], similarity[~alike]
         print(f"| {length} | {same.mean():.2f} | {different.mean():.2f} | {100 * equal_error_rate(same, different):.0f} % |")

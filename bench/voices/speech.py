@@ -40,6 +40,10 @@ def resample(x, up, down):
     return scipy.signal.resample_poly(x, up, down, window=taps).astype(np.float32)
 
 
+def unit(voiceprints):
+    return voiceprints / np.linalg.norm(voiceprints, axis=-1, keepdims=True)
+
+
 def normalised(raw):
     rows = np.maximum(raw, np.log(np.finfo(np.float32).eps))
     return rows - rows.mean(axis=0)

@@ -34,7 +34,11 @@ pub(crate) fn codec_name(codec: AudioCodecId) -> Option<&'static str> {
 
 /// Whether each packet decodes by itself, so that a seek needs no run-up.
 pub(crate) fn is_memoryless(codec: &str) -> bool {
-    codec.starts_with("pcm_") || codec.starts_with("adpcm_") || matches!(codec, "flac" | "alac")
+    codec.starts_with("pcm_") || is_adpcm(codec) || matches!(codec, "flac" | "alac")
+}
+
+pub(crate) fn is_adpcm(codec: &str) -> bool {
+    codec.starts_with("adpcm_")
 }
 
 /// Name of a container; `head` tells WebM from other Matroska files.

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use opusic_c::{Decoder, ErrorCode, SampleRate};
 use symphonia::core::audio::{
-    AsGenericAudioBufferRef, AudioBuffer, AudioMut, AudioSpec, GenericAudioBufferRef,
+    AsGenericAudioBufferRef, Audio, AudioBuffer, AudioMut, AudioSpec, GenericAudioBufferRef,
 };
 use symphonia::core::codecs::CodecInfo;
 use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
@@ -28,7 +28,6 @@ pub(crate) struct OpusDecoder {
     params: AudioCodecParameters,
     /// Shared by nobody: the trait wants `Sync`, which a decoder is not.
     decoder: Mutex<Decoder>,
-    spec: AudioSpec,
     buffer: AudioBuffer<f32>,
     /// Interleaved frames of the last packet.
     frames: Vec<f32>,
@@ -46,27 +45,24 @@ impl OpusDecoder {
         };
         let mut decoder = Decoder::new(channels, SampleRate::Hz48000).map_err(failed)?;
         decoder.set_complexity(COMPLEXITY).map_err(failed)?;
-        let spec = AudioSpec::new(RATE, layout);
+        let frames = vec![0.0; LONGEST * layout.count()];
         Ok(OpusDecoder {
             params: params.clone(),
             decoder: Mutex::new(decoder),
-            buffer: AudioBuffer::new(spec.clone(), LONGEST),
-            frames: vec![0.0; LONGEST * spec.channels().count()],
-            spec,
+            buffer: AudioBuffer::new(AudioSpec::new(RATE, layout), LONGEST),
+            frames,
         })
     }
+}
 
-    fn decoder(&mut self) -> &mut Decoder {
-        self.decoder
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
+fn inner(decoder: &mut Mutex<Decoder>) -> &mut Decoder {
+    decoder.get_mut().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl AudioDecoder for OpusDecoder {
     fn reset(&mut self) {
         // libopus fails at this for no decoder that it has made.
-        let _ = self.decoder().reset();
+        let _ = inner(&mut self.decoder).reset();
         self.buffer.clear();
     }
 
@@ -84,14 +80,12 @@ impl AudioDecoder for OpusDecoder {
         if packet.data.is_empty() {
             return decode_error("opus: an empty packet");
         }
-        let mut frames = std::mem::take(&mut self.frames);
-        let decoded = self
-            .decoder()
-            .decode_float_to_slice(packet.data, &mut frames, false);
-        self.frames = frames;
-        let decoded = decoded.map_err(failed)?.min(LONGEST);
+        let decoded = inner(&mut self.decoder)
+            .decode_float_to_slice(packet.data, &mut self.frames, false)
+            .map_err(failed)?
+            .min(LONGEST);
         self.buffer.render_uninit(Some(decoded));
-        let channels = self.spec.channels().count();
+        let channels = self.buffer.spec().channels().count();
         self.buffer
             .copy_from_slice_interleaved(&&self.frames[..decoded * channels]);
         self.buffer.trim(

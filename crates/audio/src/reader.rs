@@ -1,6 +1,7 @@
 use std::sync::atomic::AtomicBool;
 
 use crate::adpcm::{self, Adpcm};
+use crate::codec::is_adpcm;
 use crate::decoder::Decoder;
 use crate::mix::Mixer;
 use crate::resample::{Resampler, block_frames, steps};
@@ -53,7 +54,7 @@ impl<'s> Reader<'s> {
         let decoder = Decoder::open(input, stop)?;
         check_length(decoder.info(), start_ms, end_ms, selection.max_duration_ms)?;
         let rate = decoder.info().sample_rate;
-        let is_adpcm = decoder.info().codec.starts_with("adpcm_");
+        let is_adpcm = is_adpcm(&decoder.info().codec);
         let ahead = if is_adpcm { adpcm::run_up(rate) } else { 0 };
         let (frame, sample) = first_frame(start_ms, rate, ahead);
         Ok(Reader {
