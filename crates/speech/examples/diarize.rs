@@ -166,14 +166,9 @@ fn stages(diarizer: &mut Diarizer, recording: &mut dyn Recording) -> Result<(), 
         block.clear();
     }
     done("decoding, once");
-    let (_, speech) = listen::speech(recording, diarizer.vad, &cancel)?;
+    let mut heard = listen::speech(recording, diarizer.vad, &cancel)?;
     done("speech (silero VAD)");
-    let tracks = listen::tracks(recording, samples, diarizer.segmentation, &cancel)?;
-    let heard = listen::Heard {
-        samples,
-        tracks,
-        speech,
-    };
+    heard.tracks = listen::tracks(recording, samples, diarizer.segmentation, &cancel)?;
     let counts = reconstruct::count(&heard);
     done("segmentation");
     let windows = windows::inside(&counts.iter().map(|n| *n > 0).collect::<Vec<_>>(), samples);

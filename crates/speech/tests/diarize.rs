@@ -87,6 +87,7 @@ fn speakers_per_frame_are_counted_as_pyannote_does() {
         samples: samples.len(),
         tracks,
         speech: vec![false; wanted.len()],
+        ..Heard::default()
     };
     let apart = reconstruct::mean(&heard)
         .iter()

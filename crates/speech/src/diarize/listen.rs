@@ -1,6 +1,7 @@
 //! The first pass over a recording: who talks when within some seconds, and where there is speech at all.
 
 use super::frames::{self, FIELD, SHIFT};
+use super::levels::Levels;
 use super::powerset::{self, Active};
 use super::recording::{Buffer, Recording};
 use super::segmentation::{Segmentation, WINDOW};
@@ -43,6 +44,8 @@ pub struct Heard {
     pub tracks: Vec<Tracks>,
     /// Whether the VAD heard speech in each frame.
     pub speech: Vec<bool>,
+    /// How loud it is.
+    pub levels: Levels,
 }
 
 impl Heard {
@@ -62,16 +65,12 @@ pub fn listen(
     vad: &mut Vad,
     cancel: &Cancel,
 ) -> Result<Heard, Error> {
-    let (samples, speech) = speech(recording, vad, cancel)?;
-    let tracks = tracks(recording, samples, segmentation, cancel)?;
-    Ok(Heard {
-        samples,
-        tracks,
-        speech,
-    })
+    let heard = speech(recording, vad, cancel)?;
+    let tracks = tracks(recording, heard.samples, segmentation, cancel)?;
+    Ok(Heard { tracks, ..heard })
 }
 
-/// The number of samples, and whether there is speech in each frame.
+/// What is known without segmentation: no tracks.
 ///
 /// # Errors
 /// Those of the recording and of the network.
@@ -79,16 +78,18 @@ pub fn speech(
     recording: &mut dyn Recording,
     vad: &mut Vad,
     cancel: &Cancel,
-) -> Result<(usize, Vec<bool>), Error> {
+) -> Result<Heard, Error> {
     vad.reset();
     let mut buffer = Buffer::open(recording)?;
     let (mut samples, mut probabilities) = (0, Vec::new());
+    let mut levels = Levels::default();
     loop {
         let part = buffer.range(samples, samples + VAD_SAMPLES, cancel)?;
         if part.is_empty() {
             break;
         }
         probabilities.extend(vad.probabilities(part, cancel)?);
+        levels.push(part);
         samples += part.len();
     }
     let mut speech = vec![false; frames::count(samples)];
@@ -104,7 +105,12 @@ pub fn speech(
             .flatten()
             .for_each(|s| *s = true);
     }
-    Ok((samples, speech))
+    Ok(Heard {
+        samples,
+        tracks: Vec::new(),
+        speech,
+        levels,
+    })
 }
 
 /// The tracks of all windows of a recording of `samples` samples.

@@ -16,6 +16,7 @@ pub mod assignment;
 pub mod clustering;
 pub mod evidence;
 pub mod frames;
+pub mod levels;
 pub mod listen;
 pub mod powerset;
 pub mod profiles;
@@ -155,7 +156,7 @@ impl Diarizer<'_> {
         let counts = reconstruct::count(&heard);
         let speech: Vec<bool> = counts.iter().map(|n| *n > 0).collect();
         let windows = windows::inside(&speech, heard.samples);
-        let brief = strangers::brief(&heard.tracks, &counts);
+        let brief = strangers::brief(&heard, &counts, &windows);
         let (voices, strange) = self.voices(recording, &windows, &brief, cancel)?;
         let mut measured = Measured::new(windows, voices, bounds, cancel)?;
         strangers::adopt(&mut measured, &brief, &strange, bounds);
@@ -216,16 +217,11 @@ impl Diarizer<'_> {
         options: &Options,
         cancel: &Cancel,
     ) -> Result<Diarization, Error> {
-        let (samples, speech) = listen::speech(recording, self.vad, cancel)?;
-        let windows = windows::inside(&speech, samples);
+        let heard = listen::speech(recording, self.vad, cancel)?;
+        let windows = windows::inside(&heard.speech, heard.samples);
         let voices = voices::embed(recording, &windows, self.speaker, cancel)?;
         let speakers = clustering::one(&voices);
-        let counts: Vec<u8> = speech.iter().map(|s| u8::from(*s)).collect();
-        let heard = Heard {
-            samples,
-            tracks: Vec::new(),
-            speech,
-        };
+        let counts: Vec<u8> = heard.speech.iter().map(|s| u8::from(*s)).collect();
         let measured = Measured {
             sure: vec![true; windows.len()],
             windows,

@@ -139,6 +139,7 @@ mod tests {
                 tracks(2, [0.0, 1.5, 0.0, 0.4, 0.5]),
             ],
             speech: vec![true, false, false, false, false, false, false],
+            ..Heard::default()
         };
         // Weights 0.08, 0.54, 1, 0.54, 0.08: the middle counts most. Half rounds up; the VAD raises the first.
         assert_eq!(count(&heard), [1, 1, 1, 2, 0, 0, 1]);

@@ -3,15 +3,19 @@
 //!
 //! Where segmentation tells a short turn apart from what is said around it, the turn is measured by itself. If it
 //! sounds like none of the speakers, it is a stranger's: someone new. How alike a voice must be depends on how long it
-//! is heard. Own work; docs/diarize.md says where the numbers come from.
+//! is heard. Segmentation misses many such turns, so all speech is looked through in pieces as well, for voices that are
+//! like none at all. Noise is like none either, so both must stand out from what is heard in pauses. Own work;
+//! docs/diarize.md says where the numbers come from.
 
 use std::ops::Range;
 
 use super::Measured;
 use super::clustering::{self, Bounds, dot};
 use super::frames::{self, FIELD, SHIFT};
-use super::listen::Tracks;
+use super::levels::quantile;
+use super::listen::{Heard, Tracks};
 use super::powerset::{Active, SPEAKERS};
+use super::reconstruct;
 use super::windows::{GRID, LENGTH, Window};
 use crate::similarity;
 
@@ -19,7 +23,7 @@ use crate::similarity;
 const ALIKE: f32 = 0.36;
 /// The same for shorter turns: times their share of 1.5 s to this power.
 const BREVITY: f32 = 0.7;
-/// How much more similar a stranger may be while speakers are known to be missing.
+/// How much more similar a turn of a stranger may be while speakers are known to be missing.
 const MISSING: f32 = 0.3;
 /// Frames of the shortest turn that says anything about its voice (0.3 s).
 const SHORTEST: usize = 18;
@@ -28,22 +32,40 @@ const LONGEST: usize = 118;
 /// A stranger talks for at least this share of all speech. The longer a recording, the more turns are taken for a
 /// stranger's by chance, and the less a few words matter.
 const SHARE: f64 = 0.01;
+/// Power of a turn over that of pauses (8 dB).
+const AUDIBLE: f32 = 6.3;
+/// Samples of the pieces that all speech is looked through in (0.75 s), and from one to the next.
+const PIECE: usize = 12_000;
+const HOP: usize = 6_000;
+/// A piece is a stranger's if it is less similar to all speakers than this part of what the recording's pieces usually
+/// are to the nearest one.
+const UNUSUAL: f32 = 0.2;
+/// Power of a piece over that of pauses (18 dB), and over what is usual in speech (-6 dB): words that end, breath and
+/// talk in the background are like no speaker.
+const CLEAR: f32 = 63.0;
+const LOUD: f32 = 0.25;
 /// Samples by which windows may overlap and still be apart (50 ms).
 const TOUCH: usize = 800;
 
-/// A short turn.
+/// What may be a stranger's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Brief {
     /// The samples of it.
     samples: Range<usize>,
     /// The middle of it, at most as long as windows are.
     pub window: Window,
+    /// Whether segmentation heard a turn; else it is a piece of speech.
+    turn: bool,
+}
+
+/// First of the samples that a frame speaks for.
+fn first(frame: usize) -> usize {
+    frame * SHIFT + (FIELD - SHIFT) / 2
 }
 
 impl Brief {
-    fn new(turn: &Range<usize>) -> Self {
-        let first = |frame: usize| frame * SHIFT + (FIELD - SHIFT) / 2;
-        let (start, end) = (first(turn.start) / GRID * GRID, first(turn.end));
+    fn turn(frames: &Range<usize>) -> Self {
+        let (start, end) = (first(frames.start) / GRID * GRID, first(frames.end));
         let spare = (end - start).saturating_sub(LENGTH);
         let window = Window {
             start: (start + spare / 2) / GRID * GRID,
@@ -52,6 +74,16 @@ impl Brief {
         Brief {
             samples: start..end,
             window,
+            turn: true,
+        }
+    }
+
+    fn piece(start: usize) -> Self {
+        let samples = PIECE;
+        Brief {
+            samples: start..start + samples,
+            window: Window { start, samples },
+            turn: false,
         }
     }
 
@@ -61,10 +93,22 @@ impl Brief {
     }
 }
 
-/// Turns of one voice on tracks that are heard for no longer, in order. `counts` are the speakers in each frame.
-pub fn brief(tracks: &[Tracks], counts: &[u8]) -> Vec<Brief> {
+/// What may be a stranger's, by the start of its window. `counts` are the speakers in each frame, `windows` what of
+/// the recording is measured in any case.
+pub fn brief(heard: &Heard, counts: &[u8], windows: &[Window]) -> Vec<Brief> {
     let speech = counts.iter().filter(|n| **n > 0).count();
-    let least = SHORTEST.max((SHARE * speech as f64).ceil() as usize);
+    let least = (SHARE * speech as f64).ceil() as usize;
+    let mut all = turns(heard, SHORTEST.max(least));
+    if least * SHIFT <= PIECE {
+        all.extend(pieces(heard, windows));
+    }
+    all.sort_by_key(|b| (b.window.start, b.window.samples));
+    all
+}
+
+/// Turns of at least so many frames, of one voice on tracks that are heard for no longer.
+fn turns(heard: &Heard, least: usize) -> Vec<Brief> {
+    let tracks = &heard.tracks;
     let middle = |t: &Tracks| t.first + t.active.len() / 2;
     let mut turns: Vec<Range<usize>> = Vec::new();
     for (i, window) in tracks.iter().enumerate() {
@@ -86,31 +130,71 @@ pub fn brief(tracks: &[Tracks], counts: &[u8]) -> Vec<Brief> {
             }
         }
     }
-    turns.sort_by_key(|t| (t.start, t.end));
-    turns.iter().map(Brief::new).collect()
+    let audible = AUDIBLE * heard.levels.of_pauses();
+    let mut turns: Vec<Brief> = turns.iter().map(Brief::turn).collect();
+    turns.retain(|turn| heard.levels.of(&turn.samples) >= audible);
+    turns
+}
+
+/// Pieces of what both the VAD and segmentation hear as speech.
+fn pieces(heard: &Heard, windows: &[Window]) -> Vec<Brief> {
+    let talking = reconstruct::mean(heard).into_iter().map(|mean| mean >= 0.5);
+    let speech: Vec<bool> = talking.zip(&heard.speech).map(|(t, s)| t && *s).collect();
+    let mut pieces = Vec::new();
+    for run in frames::runs(&speech, |s| *s) {
+        let start = first(run.start).next_multiple_of(GRID);
+        let Some(spare) = first(run.end).checked_sub(start + PIECE) else {
+            continue;
+        };
+        let last = start + spare / GRID * GRID;
+        let starts = (start..last).step_by(HOP).chain([last]);
+        pieces.extend(starts.map(|start| Brief::piece(start / GRID * GRID)));
+    }
+    let usual = windows.iter().map(|w| heard.levels.of(&(w.start..w.end())));
+    let loud = (LOUD * quantile(usual, 0.5)).max(CLEAR * heard.levels.of_pauses());
+    pieces.retain(|piece| heard.levels.of(&piece.samples) >= loud);
+    pieces
 }
 
 /// Makes speakers of strangers, the strangest first, as far as there may be more. `voices` are those of `brief`.
 pub fn adopt(measured: &mut Measured, brief: &[Brief], voices: &[Vec<f32>], bounds: Bounds) {
+    let unusual = UNUSUAL * usual(measured, brief, voices);
     let mut left: Vec<usize> = (0..brief.len()).collect();
     loop {
         let count = measured.speakers.centres.len();
-        let limit = if count < bounds.min { MISSING } else { 0.0 };
-        let strange = |i: &usize| Some((alike(measured, &brief[*i], &voices[*i])?, *i));
-        let strangest = left.iter().filter_map(strange);
-        let strangest = strangest.min_by(|a, b| a.0.total_cmp(&b.0));
-        match strangest {
-            Some((alike, i)) if alike < limit && count < bounds.max => {
-                left.retain(|other| *other != i);
-                welcome(measured, &brief[i], &voices[i]);
-            }
-            _ => return,
+        if count >= bounds.max {
+            return;
         }
+        let strangeness = |i: &usize| {
+            let length = brief[*i].window.samples as f32 / LENGTH as f32;
+            let (allowed, more) = if brief[*i].turn {
+                (ALIKE * length.powf(BREVITY), MISSING)
+            } else {
+                (unusual, 0.0)
+            };
+            let alike = alike(measured, &brief[*i], &voices[*i])? - allowed;
+            let limit = if count < bounds.min { more } else { 0.0 };
+            (alike < limit).then_some((alike, *i))
+        };
+        let strangest = left.iter().filter_map(strangeness);
+        let Some((_, strangest)) = strangest.min_by(|a, b| a.0.total_cmp(&b.0)) else {
+            return;
+        };
+        left.retain(|other| *other != strangest);
+        welcome(measured, &brief[strangest], &voices[strangest]);
     }
 }
 
-/// How much more similar a turn is to some speaker than a stranger would be. `None` if nothing else is known of the
-/// speaker it was given to.
+/// How similar pieces usually are to the nearest speaker.
+fn usual(measured: &Measured, brief: &[Brief], voices: &[Vec<f32>]) -> f32 {
+    let pieces = brief.iter().zip(voices).filter(|(b, _)| !b.turn);
+    let centres = &measured.speakers.centres;
+    let nearest = |voice: &[f32]| centres.iter().map(|c| dot(c, voice)).reduce(f32::max);
+    quantile(pieces.filter_map(|(_, voice)| nearest(voice)), 0.5)
+}
+
+/// How similar a voice is to the most similar speaker, as other windows know them. `None` if nothing else is known of
+/// the speaker it was given to.
 fn alike(measured: &Measured, brief: &Brief, voice: &[f32]) -> Option<f32> {
     let mut sums = vec![vec![0f32; voice.len()]; measured.speakers.centres.len()];
     let mut own = (0, None);
@@ -136,8 +220,7 @@ fn alike(measured: &Measured, brief: &Brief, voice: &[f32]) -> Option<f32> {
         similarity::normalize(&mut sum);
         dot(&sum, voice)
     });
-    let length = brief.window.samples as f32 / LENGTH as f32;
-    Some(similar.reduce(f32::max)? - ALIKE * length.powf(BREVITY))
+    similar.reduce(f32::max)
 }
 
 /// A new speaker, to whom the turn and all windows belong that are mostly in it.
@@ -174,25 +257,84 @@ mod tests {
         }
     }
 
+    /// A recording at one level but for a pause, in which the VAD hears nothing.
+    fn heard(tracks: Vec<Tracks>, samples: usize, pause: Range<usize>) -> Heard {
+        let level = |i| if pause.contains(&i) { 0.001 } else { 0.1 };
+        let mut heard = Heard {
+            samples,
+            tracks,
+            speech: vec![false; frames::count(samples)],
+            ..Heard::default()
+        };
+        let all: Vec<f32> = (0..samples).map(level).collect();
+        heard.levels.push(&all);
+        heard
+    }
+
     #[test]
     fn short_turns_of_short_tracks_are_measured_by_themselves() {
-        let windows = [
+        let windows = vec![
             tracks(0, &[(0..60, 0b001), (60..500, 0b010), (500..520, 0b100)]),
             tracks(296, &[(0..204, 0b001), (204..224, 0b010)]),
         ];
-        let found = brief(&windows, &[1; 885]);
+        let windows = heard(windows, 240_000, 200_000..240_000);
+        let found = brief(&windows, &[1; 885], &[]);
         let spans: Vec<_> = found.iter().map(|b| b.samples.clone()).collect();
         // The second is heard by both windows, and by one of them in its middle; 0b010 talks on.
         assert_eq!(spans, [320..16_560, 135_360..140_760]);
         assert!(
-            brief(&windows, &[1; 40_000]).is_empty(),
+            brief(&windows, &[1; 40_000], &[]).is_empty(),
             "a minute's half second, in an hour"
+        );
+        let faint = Heard {
+            levels: heard(Vec::new(), 240_000, 0..0).levels,
+            ..windows
+        };
+        assert!(
+            brief(&faint, &[1; 885], &[]).is_empty(),
+            "as loud as pauses"
         );
     }
 
     #[test]
+    fn what_both_hear_as_speech_is_looked_through_in_pieces() {
+        let found = |pause: Range<usize>, windows: &[Window], frames: usize| -> Vec<usize> {
+            let mut heard = heard(vec![tracks(0, &[])], 162_000, pause);
+            heard.tracks[0].talking[..240].fill(1.0);
+            heard.speech[100..150].fill(true);
+            heard.speech[180..220].fill(true);
+            heard.speech[300..400].fill(true);
+            let found = brief(&heard, &vec![1; frames], windows);
+            found.iter().map(|piece| piece.window.start).collect()
+        };
+        // The others are too short, or not segmentation's.
+        assert_eq!(found(130_000..162_000, &[], 589), [27_360, 28_800]);
+        assert!(found(130_000..162_000, &[], 6_000).is_empty(), "of 100 s");
+        assert!(found(0..0, &[], 589).is_empty(), "as loud as pauses");
+        let window = |start| Window {
+            start,
+            samples: LENGTH,
+        };
+        let quiet = 0..100_000;
+        let loud = [window(110_400), window(120_000), window(132_000)];
+        assert!(found(quiet, &loud, 589).is_empty(), "others are louder");
+    }
+
+    #[test]
+    fn a_piece_is_a_strangers_if_unlike_what_is_usual() {
+        let voice = |similarity: f32| vec![similarity, (1.0 - similarity * similarity).sqrt()];
+        let found = [30_400, 60_800, 91_200].map(Brief::piece);
+        for (usual, strangers) in [(0.5, 0), (0.9, 1)] {
+            let (mut known, _) = measured();
+            let voices = [voice(0.15), voice(usual), voice(usual)];
+            adopt(&mut known, &found, &voices, ANY);
+            assert_eq!(known.speakers.centres.len(), 1 + strangers, "{usual}");
+        }
+    }
+
+    #[test]
     fn the_middle_of_a_longer_turn_is_one_window() {
-        let found = Brief::new(&(0..118));
+        let found = Brief::turn(&(0..118));
         assert_eq!(found.samples, 320..32_220);
         assert_eq!((found.window.start, found.window.samples), (4_160, LENGTH));
     }
@@ -210,7 +352,7 @@ mod tests {
             voices,
             sure: vec![true; 10],
         };
-        (measured, Brief::new(&(100..160)))
+        (measured, Brief::turn(&(100..160)))
     }
 
     const ANY: Bounds = Bounds { min: 1, max: 20 };
