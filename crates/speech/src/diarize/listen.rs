@@ -53,6 +53,13 @@ impl Heard {
     pub fn frames(&self) -> usize {
         self.speech.len()
     }
+
+    /// How many segmentation windows hold a frame.
+    pub fn windows(&self, frame: usize) -> u16 {
+        let first = self.tracks.partition_point(|t| t.frames().end <= frame);
+        let all = self.tracks[first..].iter();
+        all.take_while(|t| t.first <= frame).count() as u16
+    }
 }
 
 /// Reads the whole recording.

@@ -224,6 +224,7 @@ impl Diarizer<'_> {
         let counts: Vec<u8> = heard.speech.iter().map(|s| u8::from(*s)).collect();
         let measured = Measured {
             sure: vec![true; windows.len()],
+            adopted: windows.len(),
             windows,
             voices,
             speakers,
@@ -242,6 +243,8 @@ pub struct Measured {
     pub speakers: Speakers,
     /// Which windows are long enough to say what their speaker sounds like.
     pub sure: Vec<bool>,
+    /// The first of the windows that strangers were found by; there are none before [`strangers::adopt`].
+    pub adopted: usize,
 }
 
 /// Samples of a window that is long enough to found a speaker on (0.9 s).
@@ -265,6 +268,7 @@ impl Measured {
         let bounds = Bounds { min: 1, ..bounds };
         let speakers = clustering::by_the_sure(&voices, &sure, bounds, cancel)?;
         Ok(Measured {
+            adopted: windows.len(),
             windows,
             voices,
             speakers,
@@ -291,16 +295,17 @@ fn assemble(heard: &Heard, counts: &[u8], measured: Measured, options: &Options)
         voices,
         speakers,
         ..
-    } = measured;
-    let evidence = &Evidence::new(heard.frames(), &windows, &voices, &speakers);
+    } = &measured;
+    let evidence = &Evidence::new(heard.frames(), windows, voices, speakers);
     let shape = Shape {
         merge_gap_ms: options.merge_gap_ms,
         min_turn_ms: options.min_turn_ms,
         samples: heard.samples,
     };
-    let votes = assignment::votes(&heard.tracks, evidence, heard.frames());
+    let mut votes = assignment::votes(&heard.tracks, evidence, heard.frames());
+    strangers::claim(&mut votes, heard, &measured);
     let of_frame = reconstruct::frames(heard, counts, &votes, evidence);
-    let profiles = profiles::profiles(&windows, &voices, &of_frame, speakers.centres);
+    let profiles = profiles::profiles(windows, voices, &of_frame, speakers.centres.clone());
     let turns = turns::overlapping(&of_frame, evidence, &shape);
     let exclusive = turns::exclusive(&of_frame, evidence, &shape);
     number(turns, exclusive, profiles)

@@ -52,19 +52,9 @@ pub fn mean(heard: &Heard) -> Vec<f32> {
         .collect()
 }
 
-/// How many segmentation windows hold each frame.
-fn windows(heard: &Heard) -> Vec<u16> {
-    let mut windows = vec![0u16; heard.frames()];
-    for tracks in &heard.tracks {
-        tracks.frames().for_each(|frame| windows[frame] += 1);
-    }
-    windows
-}
-
 /// The speakers of each frame. Speech that no window measured goes to whoever talks next to it.
 pub fn frames(heard: &Heard, counts: &[u8], votes: &[u16], evidence: &Evidence) -> Vec<Frame> {
     let speakers = evidence.speakers();
-    let windows = windows(heard);
     let mut frames: Vec<Frame> = vec![Frame::default(); heard.frames()];
     let mut unknown = Vec::new();
     for (i, frame) in frames.iter_mut().enumerate() {
@@ -72,7 +62,7 @@ pub fn frames(heard: &Heard, counts: &[u8], votes: &[u16], evidence: &Evidence) 
             continue;
         }
         let votes = &votes[i * speakers..][..speakers];
-        *frame = best(votes, windows[i], evidence.of(i), counts[i]);
+        *frame = best(votes, heard.windows(i), evidence.of(i), counts[i]);
         if frame.first.is_none() {
             unknown.push(i);
         }

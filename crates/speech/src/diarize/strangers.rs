@@ -3,9 +3,9 @@
 //!
 //! Where segmentation tells a short turn apart from what is said around it, the turn is measured by itself. If it
 //! sounds like none of the speakers, it is a stranger's: someone new. How alike a voice must be depends on how long it
-//! is heard. Segmentation misses many such turns, so all speech is looked through in pieces as well, for voices that are
-//! like none at all. Noise is like none either, so both must stand out from what is heard in pauses. Own work;
-//! docs/diarize.md says where the numbers come from.
+//! is heard. Segmentation misses many such turns, so all speech is looked through in pieces as well, for voices unlike
+//! that of whom the piece was given to. Noise is like nobody's either, so both must stand out from what is heard in
+//! pauses. Own work; docs/diarize.md says where the numbers come from.
 
 use std::ops::Range;
 
@@ -23,7 +23,7 @@ use crate::similarity;
 const ALIKE: f32 = 0.36;
 /// The same for shorter turns: times their share of 1.5 s to this power.
 const BREVITY: f32 = 0.7;
-/// How much more similar a turn of a stranger may be while speakers are known to be missing.
+/// How much more similar a stranger may be while speakers are known to be missing.
 const MISSING: f32 = 0.3;
 /// Frames of the shortest turn that says anything about its voice (0.3 s).
 const SHORTEST: usize = 18;
@@ -37,9 +37,10 @@ const AUDIBLE: f32 = 6.3;
 /// Samples of the pieces that all speech is looked through in (0.75 s), and from one to the next.
 const PIECE: usize = 12_000;
 const HOP: usize = 6_000;
-/// A piece is a stranger's if it is less similar to all speakers than this part of what the recording's pieces usually
-/// are to the nearest one.
+/// A piece is a stranger's if it is less similar to the speaker it was given to than this part of what the recording's
+/// pieces usually are to the nearest one, and to others than that part: if it were another's, it would be more so.
 const UNUSUAL: f32 = 0.2;
+const ELSEWHERE: f32 = 0.45;
 /// Power of a piece over that of pauses (18 dB), and over what is usual in speech (-6 dB): words that end, breath and
 /// talk in the background are like no speaker.
 const CLEAR: f32 = 63.0;
@@ -90,6 +91,49 @@ impl Brief {
     fn overlap(&self, window: &Window) -> usize {
         let end = self.samples.end.min(window.end());
         end.saturating_sub(self.samples.start.max(window.start))
+    }
+
+    /// How much more similar its voice is to a speaker than a stranger's would be, as the windows beside it know
+    /// speakers. `None` if nothing else is known of the speaker it was given to.
+    fn strangeness(&self, measured: &Measured, voice: &[f32], usual: f32) -> Option<f32> {
+        let mut sums = vec![vec![0f32; voice.len()]; measured.speakers.centres.len()];
+        let mut own = (0, None);
+        for (i, window) in measured.windows.iter().enumerate() {
+            let (overlap, speaker) = (self.overlap(window), measured.speakers.of_window[i]);
+            if overlap > own.0 {
+                own = (overlap, Some(speaker));
+            }
+            if measured.sure[i] && overlap <= TOUCH {
+                let voice = &measured.voices[i];
+                sums[speaker]
+                    .iter_mut()
+                    .zip(voice)
+                    .for_each(|(s, x)| *s += x);
+            }
+        }
+        let known = |sum: &[f32]| sum.iter().any(|x| *x != 0.0);
+        if own.1.is_some_and(|speaker| !known(&sums[speaker])) {
+            return None;
+        }
+        let length = self.window.samples as f32 / LENGTH as f32;
+        let (by_own, by_others) = if self.turn {
+            let alike = ALIKE * length.powf(BREVITY);
+            (alike, alike)
+        } else {
+            (UNUSUAL * usual, ELSEWHERE * usual)
+        };
+        let more = |(speaker, mut sum): (usize, Vec<f32>)| {
+            similarity::normalize(&mut sum);
+            let limit = if own.1 == Some(speaker) {
+                by_own
+            } else {
+                by_others
+            };
+            dot(&sum, voice) - limit
+        };
+        let speakers = sums.into_iter().enumerate();
+        let speakers = speakers.filter(|(_, sum)| known(sum));
+        speakers.map(more).reduce(f32::max)
     }
 }
 
@@ -158,30 +202,23 @@ fn pieces(heard: &Heard, windows: &[Window]) -> Vec<Brief> {
 
 /// Makes speakers of strangers, the strangest first, as far as there may be more. `voices` are those of `brief`.
 pub fn adopt(measured: &mut Measured, brief: &[Brief], voices: &[Vec<f32>], bounds: Bounds) {
-    let unusual = UNUSUAL * usual(measured, brief, voices);
+    let usual = usual(measured, brief, voices);
     let mut left: Vec<usize> = (0..brief.len()).collect();
     loop {
         let count = measured.speakers.centres.len();
         if count >= bounds.max {
             return;
         }
-        let strangeness = |i: &usize| {
-            let length = brief[*i].window.samples as f32 / LENGTH as f32;
-            let (allowed, more) = if brief[*i].turn {
-                (ALIKE * length.powf(BREVITY), MISSING)
-            } else {
-                (unusual, 0.0)
-            };
-            let alike = alike(measured, &brief[*i], &voices[*i])? - allowed;
-            let limit = if count < bounds.min { more } else { 0.0 };
-            (alike < limit).then_some((alike, *i))
-        };
-        let strangest = left.iter().filter_map(strangeness);
-        let Some((_, strangest)) = strangest.min_by(|a, b| a.0.total_cmp(&b.0)) else {
-            return;
-        };
-        left.retain(|other| *other != strangest);
-        welcome(measured, &brief[strangest], &voices[strangest]);
+        let strange = |i: &usize| Some((brief[*i].strangeness(measured, &voices[*i], usual)?, *i));
+        let strangest = left.iter().filter_map(strange);
+        let limit = if count < bounds.min { MISSING } else { 0.0 };
+        match strangest.min_by(|a, b| a.0.total_cmp(&b.0)) {
+            Some((alike, strangest)) if alike < limit => {
+                left.retain(|other| *other != strangest);
+                welcome(measured, &brief[strangest], &voices[strangest]);
+            }
+            _ => return,
+        }
     }
 }
 
@@ -193,34 +230,16 @@ fn usual(measured: &Measured, brief: &[Brief], voices: &[Vec<f32>]) -> f32 {
     quantile(pieces.filter_map(|(_, voice)| nearest(voice)), 0.5)
 }
 
-/// How similar a voice is to the most similar speaker, as other windows know them. `None` if nothing else is known of
-/// the speaker it was given to.
-fn alike(measured: &Measured, brief: &Brief, voice: &[f32]) -> Option<f32> {
-    let mut sums = vec![vec![0f32; voice.len()]; measured.speakers.centres.len()];
-    let mut own = (0, None);
-    for (i, window) in measured.windows.iter().enumerate() {
-        let (overlap, speaker) = (brief.overlap(window), measured.speakers.of_window[i]);
-        if overlap > own.0 {
-            own = (overlap, Some(speaker));
-        }
-        if measured.sure[i] && overlap <= TOUCH {
-            let voice = &measured.voices[i];
-            sums[speaker]
-                .iter_mut()
-                .zip(voice)
-                .for_each(|(s, x)| *s += x);
+/// Gives what strangers were found by to them: segmentation has heard somebody else there. `votes` are per frame and
+/// speaker.
+pub fn claim(votes: &mut [u16], heard: &Heard, measured: &Measured) {
+    let (count, total) = (measured.speakers.centres.len(), heard.frames());
+    for i in measured.adopted..measured.windows.len() {
+        let speaker = measured.speakers.of_window[i];
+        for frame in measured.windows[i].frames(total) {
+            votes[frame * count + speaker] += heard.windows(frame);
         }
     }
-    let known = |sum: &Vec<f32>| sum.iter().any(|x| *x != 0.0);
-    if own.1.is_some_and(|speaker| !known(&sums[speaker])) {
-        return None;
-    }
-    let sums = sums.into_iter().filter(known);
-    let similar = sums.map(|mut sum| {
-        similarity::normalize(&mut sum);
-        dot(&sum, voice)
-    });
-    similar.reduce(f32::max)
 }
 
 /// A new speaker, to whom the turn and all windows belong that are mostly in it.
@@ -351,6 +370,7 @@ mod tests {
             speakers: clustering::one(&voices),
             voices,
             sure: vec![true; 10],
+            adopted: 10,
         };
         (measured, Brief::turn(&(100..160)))
     }
@@ -380,6 +400,36 @@ mod tests {
     }
 
     #[test]
+    fn a_piece_must_be_less_like_its_own_speaker_than_like_others() {
+        let piece = Brief::piece(30_400);
+        let voices = [vec![0.1, 0.3, 0.95]];
+        for (own, strange) in [(0, true), (1, false)] {
+            let (mut known, _) = measured();
+            known.speakers.of_window = vec![own; 10];
+            known.speakers.of_window[9] = 1 - own;
+            known.speakers.centres = vec![vec![0.0; 3]; 2];
+            known.voices = vec![vec![0.0; 3]; 10];
+            for (voice, speaker) in known.voices.iter_mut().zip(&known.speakers.of_window) {
+                voice[*speaker] = 1.0;
+            }
+            let more = piece.strangeness(&known, &voices[0], 0.8);
+            assert_eq!(more.expect("both are known") < 0.0, strange, "{own}");
+        }
+    }
+
+    #[test]
+    fn what_a_stranger_was_found_by_is_the_strangers() {
+        let (mut known, brief) = measured();
+        adopt(&mut known, &[brief], &[vec![0.1, 0.99]], ANY);
+        let heard = heard(vec![tracks(0, &[(0..589, 0b001)])], 160_000, 0..0);
+        let mut votes = [1, 0].repeat(589);
+        claim(&mut votes, &heard, &known);
+        let changed: Vec<_> = (0..589).filter(|f| votes[2 * f + 1] == 1).collect();
+        assert_eq!(changed, (100..160).collect::<Vec<_>>());
+        assert!(votes.chunks(2).all(|v| v[0] == 1));
+    }
+
+    #[test]
     fn missing_speakers_may_be_more_alike() {
         let (mut known, brief) = measured();
         adopt(
@@ -405,6 +455,7 @@ mod tests {
                 centres: vec![vec![0.0, 1.0], vec![1.0, 0.0]],
             },
             sure: vec![true; 2],
+            adopted: 2,
         };
         adopt(&mut known, &[brief], &[vec![0.0, 1.0]], ANY);
         assert_eq!(known.speakers.centres.len(), 2);
