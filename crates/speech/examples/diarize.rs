@@ -172,7 +172,13 @@ fn stages(diarizer: &mut Diarizer, recording: &mut dyn Recording) -> Result<(), 
     let counts = reconstruct::count(&heard);
     done("segmentation");
     let windows = windows::inside(&counts.iter().map(|n| *n > 0).collect::<Vec<_>>(), samples);
-    let voices = voices::embed(recording, &windows, diarizer.speaker, &cancel)?;
+    let voices = voices::embed(
+        recording,
+        &windows,
+        windows::LENGTH,
+        diarizer.speaker,
+        &cancel,
+    )?;
     done("embeddings");
     let bounds = diarize::clustering::Bounds { min: 1, max: 20 };
     let Measured {

@@ -116,6 +116,7 @@ fn windows_sound_as_in_the_reference() {
     let found = voices::embed(
         &mut Samples::new(&samples),
         &windows,
+        windows::LENGTH,
         &mut speaker,
         &Cancel::new(),
     )

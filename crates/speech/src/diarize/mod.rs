@@ -10,7 +10,7 @@
 //! 4. [`evidence`], [`assignment`]: tracks to speakers;
 //! 5. [`reconstruct`], [`turns`]: who talks in each frame, and turns.
 //!
-//! A recording is read three times, as a stream: memory grows by some 2 kB per second of it. Results are deterministic.
+//! A recording is read three times, one with little speech four times, as a stream: memory grows by some 2 kB per second of it. Results are deterministic.
 
 pub mod assignment;
 pub mod clustering;
@@ -38,9 +38,9 @@ use crate::{Cancel, Error};
 use clustering::{Bounds, Speakers};
 use evidence::Evidence;
 use listen::Heard;
-use strangers::Brief;
+use strangers::{Brief, PIECE};
 use turns::Shape;
-use windows::Window;
+use windows::{LENGTH, Window};
 
 /// Most speakers that can be asked for.
 pub const MAX_SPEAKERS: usize = 100;
@@ -156,8 +156,11 @@ impl Diarizer<'_> {
         let counts = reconstruct::count(&heard);
         let speech: Vec<bool> = counts.iter().map(|n| *n > 0).collect();
         let windows = windows::inside(&speech, heard.samples);
-        let brief = strangers::brief(&heard, &counts, &windows);
-        let (voices, strange) = self.voices(recording, &windows, &brief, cancel)?;
+        let mut brief = strangers::turns(&heard, &counts);
+        let (voices, mut strange) = self.voices(recording, &windows, &brief, cancel)?;
+        let pieces = strangers::pieces(&heard, &counts, &windows);
+        strange.extend(self.pieces(recording, &pieces, cancel)?);
+        brief.extend(pieces);
         let mut measured = Measured::new(windows, voices, bounds, cancel)?;
         strangers::adopt(&mut measured, &brief, &strange, bounds);
         measured.at_least(bounds.min, cancel)?;
@@ -176,11 +179,24 @@ impl Diarizer<'_> {
         let mut all: Vec<_> = own.chain(brief.iter().map(|b| (b.window, true))).collect();
         all.sort_by_key(|(window, _)| window.start);
         let ordered: Vec<Window> = all.iter().map(|(window, _)| *window).collect();
-        let voices = voices::embed(recording, &ordered, self.speaker, cancel)?;
+        let voices = voices::embed(recording, &ordered, LENGTH, self.speaker, cancel)?;
         let (strange, own): (Vec<_>, Vec<_>) =
             all.iter().zip(voices).partition(|((_, brief), _)| *brief);
         let voices = |part: Vec<(_, Vec<f32>)>| part.into_iter().map(|(_, voice)| voice).collect();
         Ok((voices(own), voices(strange)))
+    }
+
+    fn pieces(
+        &mut self,
+        recording: &mut dyn Recording,
+        pieces: &[Brief],
+        cancel: &Cancel,
+    ) -> Result<Vec<Vec<f32>>, Error> {
+        if pieces.is_empty() {
+            return Ok(Vec::new());
+        }
+        let windows: Vec<Window> = pieces.iter().map(|piece| piece.window).collect();
+        voices::embed(recording, &windows, PIECE, self.speaker, cancel)
     }
 
     /// Who spoke when in a call with a side per channel: each channel is a speaker, numbered as the channels are,
@@ -219,7 +235,7 @@ impl Diarizer<'_> {
     ) -> Result<Diarization, Error> {
         let heard = listen::speech(recording, self.vad, cancel)?;
         let windows = windows::inside(&heard.speech, heard.samples);
-        let voices = voices::embed(recording, &windows, self.speaker, cancel)?;
+        let voices = voices::embed(recording, &windows, LENGTH, self.speaker, cancel)?;
         let speakers = clustering::one(&voices);
         let counts: Vec<u8> = heard.speech.iter().map(|s| u8::from(*s)).collect();
         let measured = Measured {

@@ -35,7 +35,7 @@ const SHARE: f64 = 0.01;
 /// Power of a turn over that of pauses (8 dB).
 const AUDIBLE: f32 = 6.3;
 /// Samples of the pieces that all speech is looked through in (0.75 s), and from one to the next.
-const PIECE: usize = 12_000;
+pub const PIECE: usize = 12_000;
 const HOP: usize = 6_000;
 /// A piece is a stranger's if it is less similar to the speaker it was given to than this part of what the recording's
 /// pieces usually are to the nearest one, and to others than that part: if it were another's, it would be more so.
@@ -137,22 +137,16 @@ impl Brief {
     }
 }
 
-/// What may be a stranger's, by the start of its window. `counts` are the speakers in each frame, `windows` what of
-/// the recording is measured in any case.
-pub fn brief(heard: &Heard, counts: &[u8], windows: &[Window]) -> Vec<Brief> {
+/// Frames that a stranger talks for at least, `counts` being the speakers in each frame.
+fn least(counts: &[u8]) -> usize {
     let speech = counts.iter().filter(|n| **n > 0).count();
-    let least = (SHARE * speech as f64).ceil() as usize;
-    let mut all = turns(heard, SHORTEST.max(least));
-    if least * SHIFT <= PIECE {
-        all.extend(pieces(heard, windows));
-    }
-    all.sort_by_key(|b| (b.window.start, b.window.samples));
-    all
+    (SHARE * speech as f64).ceil() as usize
 }
 
-/// Turns of at least so many frames, of one voice on tracks that are heard for no longer.
-fn turns(heard: &Heard, least: usize) -> Vec<Brief> {
-    let tracks = &heard.tracks;
+/// Turns of one voice on tracks that are heard for no longer, by the start of their windows. `counts` are the speakers
+/// in each frame.
+pub fn turns(heard: &Heard, counts: &[u8]) -> Vec<Brief> {
+    let (tracks, least) = (&heard.tracks, SHORTEST.max(least(counts)));
     let middle = |t: &Tracks| t.first + t.active.len() / 2;
     let mut turns: Vec<Range<usize>> = Vec::new();
     for (i, window) in tracks.iter().enumerate() {
@@ -177,11 +171,16 @@ fn turns(heard: &Heard, least: usize) -> Vec<Brief> {
     let audible = AUDIBLE * heard.levels.of_pauses();
     let mut turns: Vec<Brief> = turns.iter().map(Brief::turn).collect();
     turns.retain(|turn| heard.levels.of(&turn.samples) >= audible);
+    turns.sort_by_key(|turn| (turn.window.start, turn.window.samples));
     turns
 }
 
-/// Pieces of what both the VAD and segmentation hear as speech.
-fn pieces(heard: &Heard, windows: &[Window]) -> Vec<Brief> {
+/// Pieces of what both the VAD and segmentation hear as speech, in order. `windows` are what of it is measured in any
+/// case.
+pub fn pieces(heard: &Heard, counts: &[u8], windows: &[Window]) -> Vec<Brief> {
+    if least(counts) * SHIFT > PIECE {
+        return Vec::new();
+    }
     let talking = reconstruct::mean(heard).into_iter().map(|mean| mean >= 0.5);
     let speech: Vec<bool> = talking.zip(&heard.speech).map(|(t, s)| t && *s).collect();
     let mut pieces = Vec::new();
@@ -297,22 +296,19 @@ mod tests {
             tracks(296, &[(0..204, 0b001), (204..224, 0b010)]),
         ];
         let windows = heard(windows, 240_000, 200_000..240_000);
-        let found = brief(&windows, &[1; 885], &[]);
+        let found = turns(&windows, &[1; 885]);
         let spans: Vec<_> = found.iter().map(|b| b.samples.clone()).collect();
         // The second is heard by both windows, and by one of them in its middle; 0b010 talks on.
         assert_eq!(spans, [320..16_560, 135_360..140_760]);
         assert!(
-            brief(&windows, &[1; 40_000], &[]).is_empty(),
+            turns(&windows, &[1; 40_000]).is_empty(),
             "a minute's half second, in an hour"
         );
         let faint = Heard {
             levels: heard(Vec::new(), 240_000, 0..0).levels,
             ..windows
         };
-        assert!(
-            brief(&faint, &[1; 885], &[]).is_empty(),
-            "as loud as pauses"
-        );
+        assert!(turns(&faint, &[1; 885]).is_empty(), "as loud as pauses");
     }
 
     #[test]
@@ -323,7 +319,7 @@ mod tests {
             heard.speech[100..150].fill(true);
             heard.speech[180..220].fill(true);
             heard.speech[300..400].fill(true);
-            let found = brief(&heard, &vec![1; frames], windows);
+            let found = pieces(&heard, &vec![1; frames], windows);
             found.iter().map(|piece| piece.window.start).collect()
         };
         // The others are too short, or not segmentation's.

@@ -3,28 +3,29 @@
 use audio::fbank;
 
 use super::recording::{Buffer, Recording};
-use super::windows::{LENGTH, Window};
+use super::windows::Window;
 use crate::embed::{Band, MELS, SpeakerModel};
 use crate::{Cancel, Error, similarity};
 
 /// Windows per run of the network.
 const BATCH: usize = 16;
-/// Feature frames in a window.
-const FRAMES: usize = (LENGTH - 400) / 160 + 1;
 
-/// The embedding of each window, of norm 1. Reads the recording from its start; `windows` are in order.
+/// The embedding of each window, of norm 1. Reads the recording from its start; `windows` are in order, and those of
+/// fewer samples than `length` are repeated until they fill it.
 ///
 /// # Errors
 /// Those of the recording and of the network.
 pub fn embed(
     recording: &mut dyn Recording,
     windows: &[Window],
+    length: usize,
     model: &mut SpeakerModel,
     cancel: &Cancel,
 ) -> Result<Vec<Vec<f32>>, Error> {
+    let filled = fbank::frames(length);
     let mut buffer = Buffer::open(recording)?;
     let mut voices = Vec::with_capacity(windows.len());
-    let mut batch = Vec::with_capacity(BATCH * FRAMES * MELS);
+    let mut batch = Vec::with_capacity(BATCH * filled * MELS);
     let mut bands = Vec::with_capacity(BATCH);
     for group in windows.chunk_by(|a, b| b.start < a.end()) {
         for part in group.chunks(BATCH) {
@@ -39,6 +40,7 @@ pub fn embed(
                     &features.rows,
                     (window.start - start) / 160,
                     fbank::frames(window.samples),
+                    filled,
                     &mut batch,
                 );
                 if bands.len() == BATCH {
@@ -51,21 +53,21 @@ pub fn embed(
     Ok(voices)
 }
 
-/// Adds a window's features to a batch: repeated until they fill it, and with mean 0 over time.
-fn push_window(features: &[f32], first: usize, frames: usize, batch: &mut Vec<f32>) {
+/// Adds a window's features to a batch: repeated until there are `filled` frames, and with mean 0 over time.
+fn push_window(features: &[f32], first: usize, frames: usize, filled: usize, batch: &mut Vec<f32>) {
     let rows: Vec<&[f32]> = features
         .chunks_exact(MELS)
         .skip(first)
         .take(frames)
         .collect();
     let start = batch.len();
-    for row in rows.iter().cycle().take(FRAMES) {
+    for row in rows.iter().cycle().take(filled) {
         batch.extend_from_slice(row);
     }
     let window = &mut batch[start..];
     for mel in 0..MELS {
         let bin = || (mel..window.len()).step_by(MELS);
-        let mean = (bin().map(|i| f64::from(window[i])).sum::<f64>() / FRAMES as f64) as f32;
+        let mean = (bin().map(|i| f64::from(window[i])).sum::<f64>() / filled as f64) as f32;
         (mel..window.len())
             .step_by(MELS)
             .for_each(|i| window[i] -= mean);
