@@ -560,6 +560,6 @@ fn meetings_are_told_apart() {
         all.add(errors);
     }
     println!("pooled DER {:.4}, {right} speaker counts right", all.rate());
-    assert!(all.rate() < 0.05, "pooled DER {:.4}", all.rate()); // 0.0440
-    assert!(right >= 8, "{right} speaker counts right");
+    assert!(all.rate() < 0.05, "pooled DER {:.4}", all.rate()); // 0.0434
+    assert!(right >= 9, "{right} speaker counts right");
 }
