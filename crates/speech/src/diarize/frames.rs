@@ -30,13 +30,14 @@ pub fn at_ms(ms: u64) -> usize {
     at_sample(usize::try_from(ms.saturating_mul(RATE) / 1000).unwrap_or(usize::MAX))
 }
 
+/// First of the samples in the middle of a frame.
+pub fn middle(frame: usize) -> usize {
+    frame * SHIFT + (FIELD - SHIFT) / 2
+}
+
 /// First of the samples that a frame speaks for; the first frame also speaks for all before.
 fn first_sample(frame: usize) -> usize {
-    if frame == 0 {
-        0
-    } else {
-        frame * SHIFT + (FIELD - SHIFT) / 2
-    }
+    if frame == 0 { 0 } else { middle(frame) }
 }
 
 /// The time of a range of frames of a recording, which the last frame fills up to its end.

@@ -10,7 +10,8 @@
 //! 4. [`evidence`], [`assignment`]: tracks to speakers;
 //! 5. [`reconstruct`], [`turns`]: who talks in each frame, and turns.
 //!
-//! A recording is read three times, one with little speech four times, as a stream: memory grows by some 2 kB per second of it. Results are deterministic.
+//! A recording is read three times, one with little speech four times, as a stream: memory grows by some 2 kB per
+//! second of it. Results are deterministic.
 
 pub mod assignment;
 pub mod clustering;
@@ -164,7 +165,7 @@ impl Diarizer<'_> {
         let mut measured = Measured::new(windows, voices, bounds, cancel)?;
         strangers::adopt(&mut measured, &brief, &strange, bounds);
         measured.at_least(bounds.min, cancel)?;
-        Ok(assemble(&heard, &counts, measured, options))
+        Ok(assemble(&heard, &counts, &measured, options))
     }
 
     /// The voices of windows and of short turns, in one pass.
@@ -186,15 +187,13 @@ impl Diarizer<'_> {
         Ok((voices(own), voices(strange)))
     }
 
+    /// The voices of pieces of speech, as short as these are.
     fn pieces(
         &mut self,
         recording: &mut dyn Recording,
         pieces: &[Brief],
         cancel: &Cancel,
     ) -> Result<Vec<Vec<f32>>, Error> {
-        if pieces.is_empty() {
-            return Ok(Vec::new());
-        }
         let windows: Vec<Window> = pieces.iter().map(|piece| piece.window).collect();
         voices::embed(recording, &windows, PIECE, self.speaker, cancel)
     }
@@ -245,7 +244,7 @@ impl Diarizer<'_> {
             voices,
             speakers,
         };
-        Ok(assemble(&heard, &counts, measured, options))
+        Ok(assemble(&heard, &counts, &measured, options))
     }
 }
 
@@ -305,13 +304,13 @@ impl Measured {
     }
 }
 
-fn assemble(heard: &Heard, counts: &[u8], measured: Measured, options: &Options) -> Diarization {
+fn assemble(heard: &Heard, counts: &[u8], measured: &Measured, options: &Options) -> Diarization {
     let Measured {
         windows,
         voices,
         speakers,
         ..
-    } = &measured;
+    } = measured;
     let evidence = &Evidence::new(heard.frames(), windows, voices, speakers);
     let shape = Shape {
         merge_gap_ms: options.merge_gap_ms,
@@ -319,9 +318,9 @@ fn assemble(heard: &Heard, counts: &[u8], measured: Measured, options: &Options)
         samples: heard.samples,
     };
     let mut votes = assignment::votes(&heard.tracks, evidence, heard.frames());
-    strangers::claim(&mut votes, heard, &measured);
+    strangers::claim(&mut votes, heard, measured);
     let of_frame = reconstruct::frames(heard, counts, &votes, evidence);
-    let profiles = profiles::profiles(windows, voices, &of_frame, speakers.centres.clone());
+    let profiles = profiles::profiles(windows, voices, &of_frame, &speakers.centres);
     let turns = turns::overlapping(&of_frame, evidence, &shape);
     let exclusive = turns::exclusive(&of_frame, evidence, &shape);
     number(turns, exclusive, profiles)

@@ -13,7 +13,7 @@ pub fn profiles(
     windows: &[Window],
     voices: &[Vec<f32>],
     of_frame: &[Frame],
-    centres: Vec<Vec<f32>>,
+    centres: &[Vec<f32>],
 ) -> Vec<Vec<f32>> {
     let mut sums: Vec<Vec<f32>> = centres.iter().map(|c| vec![0.0; c.len()]).collect();
     for (window, voice) in windows.iter().zip(voices) {
@@ -26,7 +26,7 @@ pub fn profiles(
     let known = |sum: &Vec<f32>| sum.iter().any(|x| *x != 0.0);
     let pairs = sums.into_iter().zip(centres);
     pairs
-        .map(|(sum, centre)| if known(&sum) { sum } else { centre })
+        .map(|(sum, centre)| if known(&sum) { sum } else { centre.clone() })
         .collect()
 }
 
@@ -59,7 +59,7 @@ mod tests {
         frames.extend(vec![talks(0, Some(1)); 100]);
         let centres = vec![vec![0.9, 0.1], vec![0.0, 1.0]];
         assert_eq!(
-            profiles(&windows, &voices, &frames, centres),
+            profiles(&windows, &voices, &frames, &centres),
             [vec![1.0, 0.0], vec![0.0, 1.0]]
         );
     }

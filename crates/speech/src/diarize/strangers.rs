@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use super::Measured;
 use super::clustering::{self, Bounds, dot};
-use super::frames::{self, FIELD, SHIFT};
+use super::frames::{self, SHIFT};
 use super::levels::quantile;
 use super::listen::{Heard, Tracks};
 use super::powerset::{Active, SPEAKERS};
@@ -59,14 +59,10 @@ pub struct Brief {
     turn: bool,
 }
 
-/// First of the samples that a frame speaks for.
-fn first(frame: usize) -> usize {
-    frame * SHIFT + (FIELD - SHIFT) / 2
-}
-
 impl Brief {
-    fn turn(frames: &Range<usize>) -> Self {
-        let (start, end) = (first(frames.start) / GRID * GRID, first(frames.end));
+    fn turn(turn: &Range<usize>) -> Self {
+        let start = frames::middle(turn.start) / GRID * GRID;
+        let end = frames::middle(turn.end);
         let spare = (end - start).saturating_sub(LENGTH);
         let window = Window {
             start: (start + spare / 2) / GRID * GRID,
@@ -185,8 +181,8 @@ pub fn pieces(heard: &Heard, counts: &[u8], windows: &[Window]) -> Vec<Brief> {
     let speech: Vec<bool> = talking.zip(&heard.speech).map(|(t, s)| t && *s).collect();
     let mut pieces = Vec::new();
     for run in frames::runs(&speech, |s| *s) {
-        let start = first(run.start).next_multiple_of(GRID);
-        let Some(spare) = first(run.end).checked_sub(start + PIECE) else {
+        let start = frames::middle(run.start).next_multiple_of(GRID);
+        let Some(spare) = frames::middle(run.end).checked_sub(start + PIECE) else {
             continue;
         };
         let last = start + spare / GRID * GRID;
