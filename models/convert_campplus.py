@@ -10,12 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import torch_weights
-from graph import BN_EPSILON, Graph, folded, ints
+from graph import BN_EPSILON, Graph, folded, ints, single
 from onnx import TensorProto
 
 BLOCKS = [(12, 1), (24, 2), (16, 2)]  # layers and dilation
 GROWTH = 32  # channels that a layer adds
 SEGMENT = 100  # frames that share a context
+NARROW = Path(__file__).with_name("campplus_narrow.npz")
+STEP = ".step"  # of a weight's rows
 METADATA = {
     "framework": "3d-speaker",
     "comment": "CAM++ zh-en common, 192 dimensions; converted from the published PyTorch weights",
@@ -125,8 +127,22 @@ def statistics(g: Graph, x: str, frames: str) -> str:
     return g.op("Concat", g.op("Squeeze", mean, ints(2)), g.op("Sqrt", g.op("Div", total, count)), axis=1)
 
 
+def narrow_changes() -> dict:
+    """What makes the network for narrow recordings, by the name of the weight (bench/voices/distill.py writes it)."""
+    with np.load(NARROW) as stored:
+        arrays = dict(stored)
+    changes = {}
+    for name in (name for name in arrays if not name.endswith(STEP)):
+        change = single(arrays[name])
+        if f"{name}{STEP}" in arrays:
+            step = arrays[f"{name}{STEP}"]
+            change *= step.reshape(-1, *[1] * (change.ndim - 1))
+        changes[name] = change
+    return changes
+
+
 def convert(members: dict[str, Path], out: Path) -> None:
-    """Writes `campplus_zh_en.onnx` into the folder `out`.
+    """Writes `campplus_zh_en.onnx` into the folder `out`, and beside it the network for narrow recordings.
 
     Time is the last of four dimensions throughout: for 2-D convolutions ONNX Runtime has faster kernels than for 1-D.
     """
@@ -146,4 +162,8 @@ def convert(members: dict[str, Path], out: Path) -> None:
     x = g.op("Squeeze", normalised(g, weights, x, "xvector.out_nonlinear.batchnorm"), ints(2))
     weight, bias = folded(weights, "xvector.dense.linear", "xvector.dense.nonlinear.batchnorm")
     g.op("Gemm", statistics(g, x, frames), weight[:, :, 0], bias, transB=1, output="embedding")
-    g.save(out / "campplus_zh_en.onnx", {"feats": ["N", "T", 80]}, {"embedding": ["N", 192]}, METADATA)
+    shapes = {"feats": ["N", "T", 80]}, {"embedding": ["N", 192]}
+    g.save(out / "campplus_zh_en.onnx", *shapes, METADATA)
+    g.change(narrow_changes())
+    comment = METADATA["comment"] + "; taught to hear narrow recordings, whose missing bins are 0"
+    g.save(out / "campplus_zh_en_narrow.onnx", *shapes, METADATA | {"comment": comment})

@@ -25,6 +25,12 @@ class Graph:
             self.weights[key] = numpy_helper.from_array(array, f"weight_{len(self.weights)}")
         return self.weights[key].name
 
+    def change(self, changes: dict):
+        """Adds to weights: name to array."""
+        for key, weight in self.weights.items():
+            if weight.name in changes:
+                self.weights[key] = numpy_helper.from_array(numpy_helper.to_array(weight) + changes[weight.name], weight.name)
+
     def op(self, kind: str, *inputs, output: str | None = None, shape: list | None = None, **attributes) -> str:
         """A node with one output. Inputs are names of values, or arrays.
 

@@ -84,6 +84,8 @@ pub struct Model {
     pub sha256: Option<String>,
     /// Whether it came with the extension.
     pub built_in: bool,
+    /// A speaker model's network for narrow recordings.
+    pub narrow: Option<PathBuf>,
 }
 
 /// The manifest, as far as it matters at run time.
@@ -105,6 +107,8 @@ struct Entry {
     licence: String,
     /// Where a model of several files has them.
     folder: Option<PathBuf>,
+    /// Of the files, the network for narrow recordings.
+    narrow: Option<PathBuf>,
     files: Vec<ManifestFile>,
 }
 
@@ -135,6 +139,10 @@ impl Entry {
             path: settings::model_dir().join(path),
             sha256: first.map(|f| f.sha256.clone()),
             built_in: true,
+            narrow: self
+                .narrow
+                .as_ref()
+                .map(|file| settings::model_dir().join(file)),
         }
     }
 }
@@ -187,6 +195,7 @@ impl Model {
                     path: PathBuf::from(row["path"].value::<String>()?.unwrap_or_default()),
                     sha256: row["sha256"].value()?,
                     built_in: false,
+                    narrow: None,
                 })
             })
             .collect()
@@ -237,7 +246,7 @@ impl Model {
 
     /// Whether this backend has it loaded.
     pub fn is_loaded(&self) -> bool {
-        idle().iter().any(|i| i.key.0 == self.path)
+        idle().iter().any(|i| i.key.is_of(self))
     }
 }
 
@@ -250,8 +259,19 @@ fn known(wanted: impl Fn(&Model) -> bool) -> Result<String, Error> {
         .join(", "))
 }
 
-/// A model is loaded anew for another file, number of threads or library.
-type Key = (PathBuf, usize);
+/// A model is loaded anew for other files or another number of threads.
+#[derive(Default, PartialEq)]
+struct Key {
+    path: PathBuf,
+    narrow: Option<PathBuf>,
+    threads: usize,
+}
+
+impl Key {
+    fn is_of(&self, model: &Model) -> bool {
+        (&self.path, &self.narrow) == (&model.path, &model.narrow)
+    }
+}
 
 struct Idle {
     key: Key,
@@ -302,7 +322,11 @@ impl Engine {
         model: &Model,
         open: impl FnOnce(&Runtime, &Path, &SessionOptions) -> Result<T, speech::Error>,
     ) -> Result<Loaded<T>, speech::Error> {
-        let key = (model.path.clone(), self.options.threads);
+        let key = Key {
+            path: model.path.clone(),
+            narrow: model.narrow.clone(),
+            threads: self.options.threads,
+        };
         if let Some(model) = take(&key) {
             return Ok(Loaded {
                 key,
@@ -318,14 +342,18 @@ impl Engine {
         })
     }
 
-    /// A speaker model ready to use. The built-in one helps narrow recordings.
+    /// A speaker model ready to use. The built-in one has a network for narrow recordings.
     ///
     /// # Errors
     /// As [`Engine::load`].
     pub fn speaker(&self, model: &Model) -> Result<Loaded<SpeakerModel>, speech::Error> {
-        let mut speaker = self.load(model, SpeakerModel::open)?;
-        speaker.help_narrow(model.built_in);
-        Ok(speaker)
+        self.load(model, |runtime, path, options| {
+            let mut speaker = SpeakerModel::open(runtime, path, options)?;
+            if let Some(narrow) = &model.narrow {
+                speaker.help_narrow(runtime, narrow, options);
+            }
+            Ok(speaker)
+        })
     }
 }
 
@@ -375,7 +403,7 @@ impl<T: Send + 'static> Drop for Loaded<T> {
 
 /// Forgets idle models of a file, so that the next call loads it anew.
 pub fn forget(path: &Path) {
-    idle().retain(|i| i.key.0 != *path);
+    idle().retain(|i| i.key.path != *path);
 }
 
 /// The configuration in a jsonb value.

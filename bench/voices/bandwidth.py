@@ -1,4 +1,4 @@
-"""What is done to narrow recordings and their voiceprints, as crates/speech/src/bandwidth.rs does it."""
+"""What is done to narrow recordings and their voiceprints, as crates/speech/src/bandwidth/ does it."""
 from pathlib import Path
 
 import numpy as np
@@ -6,9 +6,10 @@ import numpy as np
 EDGE, CLIFF = (slice(48, 56), slice(66, 73)), 1e-3  # bins below 4 and above 5 kHz, drop of power after a telephone
 BINS, DROP, CONTEXT, SIZE, DIRECTIONS = 80, 1e-6, 5, 192, 3
 CHANNELS = {"8k": (range(50, 67), 59), "11k": (range(67, 74), 68)}  # where sound ends; bins that are whole
+GUESSED = "11k"  # the other has a network of its own
 RIDGE = 0.01  # of the features' regression
 DAMPING = 0.003  # of the voiceprints' regression
-SOURCES = Path(__file__).parents[2] / "crates/speech/src"
+WEIGHTS = Path(__file__).parents[2] / "crates/speech/src/bandwidth/guess_11k.f32"
 
 
 def channel(features, quiet):
@@ -21,6 +22,12 @@ def channel(features, quiet):
     below, above = (power[bins].sum() for bins in EDGE)
     cliff = "8k" if above < below * CLIFF else None
     return next((name for name, (ends, _) in CHANNELS.items() if last[-1] in ends), cliff)
+
+
+def clear(rows):
+    """Mean-normalised features with 0 in the bins that an 8 kHz channel took."""
+    _, whole = CHANNELS["8k"]
+    return np.where(np.arange(BINS) < whole, rows, 0).astype(np.float32)
 
 
 def normal(count):
@@ -73,23 +80,17 @@ def correct(correction, voiceprint):
     return voiceprint + directions @ voiceprint @ changes
 
 
-def path(name):
-    return SOURCES / f"bandwidth_{name}.f32"
-
-
-def save(name, filling, correction):
+def save(filling, correction):
     rows = [np.concatenate([w, f[: bin + 1]]) for bin, (w, f) in enumerate(zip(*filling))]
-    np.concatenate([*rows, *(part.ravel() for part in correction)]).astype("<f4").tofile(path(name))
+    np.concatenate([*rows, *(part.ravel() for part in correction)]).astype("<f4").tofile(WEIGHTS)
 
 
 def load():
-    """By channel: weights and factor of the missing bins; directions and changes of voiceprints."""
-    fitted = {}
-    for name, (_, whole) in CHANNELS.items():
-        values, weights, factor = np.fromfile(path(name), "<f4"), [], np.zeros((BINS - whole, BINS - whole))
-        for bin in range(BINS - whole):
-            row, values = np.split(values, [CONTEXT * whole + bin + 1])
-            weights.append(row[: CONTEXT * whole])
-            factor[bin, : bin + 1] = row[CONTEXT * whole :]
-        fitted[name] = (np.stack(weights), factor), tuple(values.reshape(2, DIRECTIONS, SIZE))
-    return fitted
+    """Weights and factor of the missing bins; directions and changes of voiceprints."""
+    _, whole = CHANNELS[GUESSED]
+    values, weights, factor = np.fromfile(WEIGHTS, "<f4"), [], np.zeros((BINS - whole, BINS - whole))
+    for bin in range(BINS - whole):
+        row, values = np.split(values, [CONTEXT * whole + bin + 1])
+        weights.append(row[: CONTEXT * whole])
+        factor[bin, : bin + 1] = row[CONTEXT * whole :]
+    return (np.stack(weights), factor), tuple(values.reshape(2, DIRECTIONS, SIZE))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fits what is done to narrow recordings (crates/speech/src/bandwidth.rs), and tries it: SPEECH CLIPS MODEL
+"""Fits the guess at what 11 kHz recordings lack (crates/speech/src/bandwidth/guess.rs), and tries it: SPEECH CLIPS MODEL
 
 SPEECH is the folder of development recordings, CLIPS that of `models/fetch`. The fit takes the wide-band speech of both,
 without the speaker that SPEECH/formats is of; what it is worth comes from two fits that each saw the other half of the
@@ -11,6 +11,7 @@ import zlib
 from pathlib import Path
 
 import bandwidth
+import narrow
 import numpy as np
 import speech
 
@@ -18,51 +19,7 @@ OWN = "ls_1688"  # who speaks in formats/
 TELEPHONE = ("diane", "sheila")  # with wide-band noise
 SPEEDS = (0.9, 1.0, 1.12)  # other voices from the same speech
 PIECE = 250  # frames
-MP3 = "MPEG_LAYER_III"
-
-CONDITIONS = {
-    "8 kHz": lambda x: speech.coded(x, 8000, "WAV", "PCM_16"),
-    "8 kHz, 8 bits": lambda x: speech.coded(x, 8000, "WAV", "PCM_U8"),
-    "11 kHz": lambda x: speech.coded(x, 11025, "WAV", "PCM_16"),
-    "telephone": lambda x: speech.telephone(x, None),
-    "mobile": lambda x: speech.mobile(x, None),
-    "MP3, 8 kHz": lambda x: speech.coded(x, 8000, "MP3", MP3, compression_level=0.9),
-    "Opus, 8 kHz": lambda x: speech.coded(x, 8000, "OGG", "OPUS", compression_level=1.0),
-}
-
-
-class Trial:
-    """Voiceprints of clips cut to 5 s, and of 2 s in them."""
-
-    def __init__(self, speaker, clips, change=lambda x: x, fits=None):
-        self.rows = []
-        for name, who, samples in clips:
-            raw = speaker.raw(change(samples[: 5 * speech.RATE]))
-            for short in (False, True):
-                if not short or len(raw) >= 300:
-                    part = raw[100:298] if short else raw
-                    self.rows.append((name, who, short, speech.unit(speaker.voiceprint(part, fits and fits(who)))))
-
-    def against(self, other):
-        """Own: of the same recording. Then of different ones of equal length: EER, mean similarities."""
-        name, who, short, x = map(np.array, zip(*self.rows))
-        name2, who2, short2, y = map(np.array, zip(*other.rows))
-        similarity, result = x @ y.T, []
-        own = similarity[(name[:, None] == name2) & ~short[:, None] & ~short2]
-        result.append(f"{own.mean():.3f}, {own.min():.3f}" if own.min() < 0.999 else "")
-        for length in (False, True):
-            chosen = (name[:, None] != name2) & (short[:, None] == length) & (short2 == length)
-            score, same = similarity[chosen], (who[:, None] == who2)[chosen]
-            result.append(f"{100 * eer(score, same):.1f} %, {score[same].mean():.2f}, {score[~same].mean():.2f}")
-        return " | ".join(result)
-
-
-def eer(score, same):
-    order = np.argsort(score)
-    missed = np.cumsum(same[order]) / same.sum()
-    accepted = 1 - np.cumsum(~same[order]) / (~same).sum()
-    at = np.argmin(np.abs(missed - accepted))
-    return (missed[at] + accepted[at]) / 2
+CONDITION = "11 kHz"
 
 
 def half(who):
@@ -78,31 +35,26 @@ def pieces(raw):
 
 
 def pairs(job):
-    """Voiceprints of a recording in pieces, narrow with its upper band filled and wide, by channel."""
-    samples, fillings = job
-    speaker, found = shared["speaker"], {name: [] for name in fillings}
+    """Voiceprints of a recording in pieces, its upper band guessed and whole."""
+    samples, filling = job
+    speaker, found = shared["speaker"], []
     for speed in SPEEDS:
         at_speed = speech.resample(samples, 100, round(100 * speed))
-        wide = [speech.unit(speaker.network(speech.normalised(p))) for p in pieces(speaker.raw(at_speed))]
-        for change in CONDITIONS.values():
-            raw = speaker.raw(change(at_speed))
-            name = speaker.channel(raw)
-            for piece, target in zip(pieces(raw) if name else (), wide):
-                rows = bandwidth.fill(fillings[name], speech.normalised(piece))
-                found[name].append((speech.unit(speaker.network(rows)), target))
+        whole = [speech.unit(speech.run(speaker.full, speech.normalised(p))) for p in pieces(speaker.raw(at_speed))]
+        raw = speaker.raw(narrow.CONDITIONS[CONDITION](at_speed, None))
+        if speaker.channel(raw) == bandwidth.GUESSED:
+            for piece, target in zip(pieces(raw), whole):
+                rows = bandwidth.fill(filling, speech.normalised(piece))
+                found.append((speech.unit(speech.run(speaker.full, rows)), target))
     return found
 
 
 def fit(pool, recordings):
-    speaker = shared["speaker"]
-    features = [speech.normalised(speaker.raw(x)) for x in recordings]
-    fillings = {name: bandwidth.fit_fill(features, whole) for name, (_, whole) in bandwidth.CHANNELS.items()}
-    found = pool.map(pairs, [(x, fillings) for x in recordings], chunksize=1)
-    fitted = {}
-    for name, filling in fillings.items():
-        narrow, wide = map(np.array, zip(*(pair for of_one in found for pair in of_one[name])))
-        fitted[name] = filling, bandwidth.fit_correction(narrow, wide)
-    return fitted
+    _, bins = bandwidth.CHANNELS[bandwidth.GUESSED]
+    filling = bandwidth.fit_fill([speech.normalised(shared["speaker"].raw(x)) for x in recordings], bins)
+    found = pool.map(pairs, [(x, filling) for x in recordings], chunksize=1)
+    guessed, whole = map(np.array, zip(*(pair for of_one in found for pair in of_one)))
+    return filling, bandwidth.fit_correction(guessed, whole)
 
 
 shared = {}
@@ -111,31 +63,20 @@ shared = {}
 def main(root, clips, model):
     begin(model)
     speaker = shared["speaker"]
-    voices = [(name, who, x) for name, who, kind, x in speech.clips(root) if kind == "voices"]
-    prompts = [(name, who, x) for name, who, _, x in speech.clips(clips)]
-    rest = [(who, x) for _, who, kind, x in speech.clips(root) if kind == "meetings"] + [p[1:] for p in prompts]
-    recordings = [(who, x) for who, x in [v[1:] for v in voices] + rest if who not in TELEPHONE]
+    voices = [clip for clip in speech.clips(root) if clip[2] == "voices"]
+    rest = [clip for clip in speech.clips(root) if clip[2] == "meetings"] + [*speech.clips(clips)]
+    recordings = [(who, x) for _, who, _, x in voices + rest if who not in TELEPHONE]
     wide = [(who, x) for who, x in recordings if speaker.channel(speaker.raw(x)) is None]
     with multiprocessing.Pool(2, begin, (model,)) as pool:
-        for name, fitted in fit(pool, [x for who, x in wide if who != OWN]).items():
-            bandwidth.save(name, *fitted)
+        bandwidth.save(*fit(pool, [x for who, x in wide if who != OWN]))
         halves = [fit(pool, [x for who, x in wide if half(who) != h]) for h in (0, 1)]
-
-    def fits(who):
-        return halves[half(who)]
-
-    print("| | own | 5 s: EER, same, different | 2 s: EER, same, different |\n|---|---|---|---|")
-    full = Trial(speaker, voices)
-    print(f"| wide against wide | {full.against(full)} |")
-    for name, change in CONDITIONS.items():
-        for how, given in (("as it is", None), ("helped", fits)):
-            narrow = Trial(speaker, voices, change, given)
-            print(f"| wide against {name}, {how} | {full.against(narrow)} |")
-            print(f"| {name}, {how} | {narrow.against(narrow)} |", flush=True)
-    narrow = [p for p in prompts if speaker.channel(speaker.raw(p[2]))]
-    for how, given in (("as they are", None), ("helped", fits)):
-        trial = Trial(speaker, narrow, fits=given)
-        print(f"| {len(narrow)} prompts, {how} | {trial.against(trial)} |")
+    helped = [speech.Speaker(model, guess=fitted) for fitted in halves]
+    full = narrow.Trial(speaker, voices)
+    for how, given in (("as it is", [speaker] * 2), ("guessed", helped)):
+        trial = narrow.Trial(speaker, [])
+        for h in (0, 1):
+            trial.rows += narrow.Trial(given[h], [v for v in voices if half(v[1]) == h], narrow.CONDITIONS[CONDITION]).rows
+        print(how, full.against(trial), trial.against(trial), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Voiceprints of every clip, whole and cut, clean and in other conditions: SPEECH MODEL VAD OUT.npz"""
+"""Voiceprints of every clip, whole and cut, clean and in other conditions: SPEECH MODEL NARROW VAD OUT.npz"""
 import multiprocessing
 import sys
 
@@ -37,8 +37,8 @@ def voiceprints(clip):
                 yield name, who, kind, condition, narrow, seconds, spoken, start / speech.RATE, voiceprint
 
 
-def begin(root, model, vad):
-    shared.update(speaker=speech.Speaker(model, bandwidth.load()), vad=speech.Vad(vad), conditions=speech.conditions(root))
+def begin(root, model, narrow, vad):
+    shared.update(speaker=speech.Speaker(model, narrow, bandwidth.load()), vad=speech.Vad(vad), conditions=speech.conditions(root))
 
 
 def work(clip):
@@ -48,8 +48,8 @@ def work(clip):
 shared = {}
 
 
-def main(root, model, vad, out):
-    with multiprocessing.Pool(2, begin, (root, model, vad)) as pool:
+def main(root, model, narrow, vad, out):
+    with multiprocessing.Pool(2, begin, (root, model, narrow, vad)) as pool:
         rows = [row for clip in pool.imap(work, speech.clips(root)) for row in clip]
     names = ("clip", "speaker", "set", "condition", "narrow", "cut", "speech", "start", "voiceprint")
     np.savez_compressed(out, **{name: np.array(column) for name, column in zip(names, zip(*rows))})

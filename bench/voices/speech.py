@@ -50,14 +50,14 @@ def normalised(raw):
 
 
 class Speaker:
-    """The speaker model: samples in, voiceprint out. Given `bandwidth.load()`, it helps narrow recordings."""
+    """The speaker model: samples in, voiceprint out. Helps narrow recordings: those of 8 kHz by the network `narrow`,
+    those of 11 kHz by `guess`, which is `bandwidth.load()`."""
 
-    def __init__(self, model, fitted=None):
-        self.fitted = fitted
+    def __init__(self, model, narrow=None, guess=None):
+        self.guess = guess
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        self.session = onnxruntime.InferenceSession(str(model), options)
-        self.input = self.session.get_inputs()[0].name
+        self.full, self.narrow = (path and onnxruntime.InferenceSession(str(path), options) for path in (model, narrow))
         self.fbank = knf.FbankOptions()
         self.fbank.frame_opts.dither = 0.0
         self.fbank.mel_opts.num_bins = 80
@@ -76,18 +76,21 @@ class Speaker:
     def channel(self, raw):
         return bandwidth.channel(raw, self.quiet)
 
-    def network(self, features):
-        return self.session.run(None, {self.input: features[None]})[0][0]
-
     def embed(self, samples):
-        return self.voiceprint(self.raw(samples), self.fitted)
+        return self.voiceprint(self.raw(samples))
 
-    def voiceprint(self, raw, fitted):
-        rows, narrow = normalised(raw), self.channel(raw)
-        if not fitted or not narrow:
-            return self.network(rows)
-        filling, correction = fitted[narrow]
-        return bandwidth.correct(correction, self.network(bandwidth.fill(filling, rows)))
+    def voiceprint(self, raw):
+        rows, channel = normalised(raw), self.channel(raw)
+        if self.narrow and channel == "8k":
+            return run(self.narrow, bandwidth.clear(rows))
+        if self.guess and channel == bandwidth.GUESSED:
+            filling, correction = self.guess
+            return bandwidth.correct(correction, run(self.full, bandwidth.fill(filling, rows)))
+        return run(self.full, rows)
+
+
+def run(session, rows):
+    return session.run(None, {session.get_inputs()[0].name: rows[None]})[0][0]
 
 
 class Vad:

@@ -8,7 +8,9 @@ use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use sha2::{Digest, Sha256};
-use speech::embed::SpeakerModel;
+use speech::diarize::Segmentation;
+use speech::transcribe;
+use speech::vad::Vad;
 
 use crate::errors::Error;
 use crate::interrupt;
@@ -127,7 +129,7 @@ fn register(name: &str, task: &str, path: &Path, config: &JsonB) -> Result<(), E
     let file = path.to_path_buf();
     models::forget(path); // a file that was replaced must not be judged by its old content
     let (dimensions, sha256) = interrupt::run(|_| -> Result<_, Error> {
-        let dimensions = try_out(&engine, task, &file)?;
+        let dimensions = load(&engine, &unregistered(task, &file))?;
         Ok((dimensions, sha256_of(&file)?))
     })?;
     let taken = Spi::get_one_with_args::<bool>(
@@ -165,13 +167,19 @@ fn only_superusers(what: &str) -> Result<(), Error> {
     })
 }
 
-/// Opens a model as its task would; gives the length of its vectors, if it makes any.
-fn try_out(engine: &Engine, task: Task, path: &Path) -> Result<Option<usize>, speech::Error> {
-    let model = unregistered(task, path);
-    match task {
-        Task::SpeakerEmbedding => Ok(Some(engine.load(&model, SpeakerModel::open)?.dimensions())),
-        _ => Ok(None),
+/// Loads a model as its task would; gives the length of its vectors, if it makes any.
+fn load(engine: &Engine, model: &Model) -> Result<Option<usize>, speech::Error> {
+    match model.task {
+        Task::SpeakerEmbedding => {
+            let mut speaker = engine.speaker(model)?;
+            speaker.warm_up()?;
+            return Ok(Some(speaker.dimensions()));
+        }
+        Task::SpeechRecognition => drop(engine.load(model, transcribe::Model::open)?),
+        Task::VoiceActivityDetection => drop(engine.load(model, Vad::open)?),
+        Task::SpeakerSegmentation => drop(engine.load(model, Segmentation::open)?),
     }
+    Ok(None)
 }
 
 fn unregistered(task: Task, path: &Path) -> Model {
@@ -186,6 +194,7 @@ fn unregistered(task: Task, path: &Path) -> Model {
         path: path.into(),
         sha256: None,
         built_in: false,
+        narrow: None,
     }
 }
 
@@ -245,5 +254,5 @@ fn ai_audio_warmup(model: default!(&str, "'audio_embedding'")) -> Result<(), Err
 fn warm_up(name: &str) -> Result<(), Error> {
     let model = Model::named(name)?;
     let engine = Engine::current();
-    interrupt::run(|_| try_out(&engine, model.task, &model.path).map(drop))
+    interrupt::run(|_| load(&engine, &model).map(drop))
 }

@@ -44,6 +44,15 @@ fn warming_up_loads_and_the_view_shows_it() {
 }
 
 #[test]
+fn every_built_in_model_can_be_warmed_up() {
+    let database = Database::new();
+    let mut client = database.connect();
+    client.run("SELECT ai_audio_warmup(name) FROM ai_audio_models");
+    let cold = "SELECT coalesce(string_agg(name, ', '), '') FROM ai_audio_models WHERE NOT loaded";
+    assert_eq!(client.value::<String>(cold), "");
+}
+
+#[test]
 fn a_model_of_ones_own_is_used_by_name_and_alias_until_dropped() {
     let (database, scratch) = (Database::new(), Scratch::new());
     let clip = scratch.file("clip.wav", &wav(&tone(3), 16_000));
@@ -82,6 +91,9 @@ fn what_is_no_model_is_refused_and_forgotten() {
     let mut client = database.connect();
     for (path, task) in [
         (text.as_str(), "speaker-embedding"),
+        (&text, "speech-recognition"),
+        (&text, "voice-activity-detection"),
+        (&text, "speaker-segmentation"),
         ("/no/such/model.onnx", "speaker-embedding"),
         (&text, "singing"),
     ] {

@@ -52,7 +52,11 @@ fn main() -> Result<(), Failure> {
         &session,
     )?;
     let mut speaker = SpeakerModel::open(&runtime, &models.join("campplus_zh_en.onnx"), &session)?;
-    speaker.help_narrow(true); // as the extension does
+    speaker.help_narrow(
+        &runtime,
+        &models.join("campplus_zh_en_narrow.onnx"),
+        &session,
+    );
     let mut diarizer = Diarizer {
         segmentation: &mut segmentation,
         vad: &mut vad,

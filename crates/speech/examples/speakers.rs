@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (runtime, models, cancel) = (&runtime, Path::new(models), &Cancel::new());
     let network = |name: &str| models.join(name);
     let mut speaker = SpeakerModel::open(runtime, &network("campplus_zh_en.onnx"), &session)?;
-    speaker.help_narrow(true); // as the extension does
+    speaker.help_narrow(runtime, &network("campplus_zh_en_narrow.onnx"), &session);
     let mut diarizer = Diarizer {
         segmentation: &mut Segmentation::open(
             runtime,

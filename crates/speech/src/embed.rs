@@ -1,6 +1,7 @@
 //! Voiceprints: one vector per recording from a speaker model.
 
-use std::path::Path;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 
 use audio::fbank::Fbank;
 use ort::value::TensorRef;
@@ -22,9 +23,8 @@ const SHORTEST_MS: u64 = 400;
 pub struct SpeakerModel {
     session: Session,
     fbank: Fbank,
-    input: String,
     dimensions: usize,
-    helps_narrow: bool,
+    narrow: Option<Narrow>,
     /// Power of white noise in each bin.
     noise: [f64; MELS],
 }
@@ -40,6 +40,29 @@ pub struct Features {
 /// The band of a recording: whole, or narrow like a telephone's.
 #[derive(Clone, Copy)]
 pub struct Band(Option<&'static bandwidth::Channel>);
+
+impl Band {
+    fn has_network(&self) -> bool {
+        self.0.is_some_and(bandwidth::Channel::has_network)
+    }
+}
+
+/// A network for narrow recordings, opened when the first one comes.
+struct Narrow {
+    runtime: Runtime,
+    path: PathBuf,
+    options: SessionOptions,
+    session: Option<Session>,
+}
+
+impl Narrow {
+    fn session(&mut self) -> Result<&mut Session, Error> {
+        if self.session.is_none() {
+            self.session = Some(Session::open(&self.runtime, &self.path, &self.options)?);
+        }
+        Ok(self.session.as_mut().expect("just opened"))
+    }
+}
 
 impl SpeakerModel {
     /// Opens a speaker model.
@@ -74,30 +97,43 @@ impl SpeakerModel {
                 )));
             }
         };
-        let input = session.inputs()[0].name().to_string();
         let fbank = Fbank::new();
         Ok(SpeakerModel {
             session,
-            input,
             dimensions,
-            helps_narrow: false,
+            narrow: None,
             noise: fbank.white_noise(),
             fbank,
         })
     }
 
-    /// Whether telephone recordings and the like are given the upper band that they lack, and their voiceprints are
-    /// corrected (`bandwidth.rs`). Off at first, since it was fitted to CAM++ alone. It changes no wide-band recording.
-    pub fn help_narrow(&mut self, on: bool) {
-        self.helps_narrow = on && self.dimensions == bandwidth::DIMENSIONS;
+    /// Helps telephone recordings and the like (`bandwidth/`): those of 8 kHz by a network of their own, whose voiceprints
+    /// compare to those of the other; those of 11 kHz by a guess at what is missing. Both were made for CAM++ alone.
+    /// Without, they are heard as they are. It changes no wide-band recording.
+    pub fn help_narrow(&mut self, runtime: &Runtime, path: &Path, options: &SessionOptions) {
+        self.narrow = (self.dimensions == bandwidth::DIMENSIONS).then(|| Narrow {
+            runtime: runtime.clone(),
+            path: path.into(),
+            options: options.clone(),
+            session: None,
+        });
+    }
+
+    /// Opens what is opened when it is first needed.
+    ///
+    /// # Errors
+    /// [`Error::Model`].
+    pub fn warm_up(&mut self) -> Result<(), Error> {
+        let narrow = self.narrow.as_mut().map(Narrow::session);
+        narrow.transpose().map(drop)
     }
 
     /// Features of samples at 16 kHz, as this model takes them.
     pub fn features(&mut self, samples: &[f32]) -> Features {
         let (mut rows, power) = self.fbank.compute_with_power(samples);
-        let band = bandwidth::channel(&power, &self.noise).filter(|_| self.helps_narrow);
+        let band = bandwidth::channel(&power, &self.noise).filter(|_| self.narrow.is_some());
         if let Some(channel) = band {
-            channel.fill(&mut rows);
+            channel.mend(&mut rows);
         }
         let band = Band(band);
         Features { rows, band }
@@ -202,10 +238,26 @@ impl SpeakerModel {
                 features.len()
             )));
         }
-        let mut made = self.run(features, batch, frames, cancel)?;
-        for (voiceprint, band) in made.iter_mut().zip(bands) {
-            if let Band(Some(channel)) = band {
-                channel.correct(voiceprint);
+        let mut made = vec![Vec::new(); batch];
+        for narrow in [false, true] {
+            let those: Vec<usize> = (0..batch)
+                .filter(|i| bands[*i].has_network() == narrow)
+                .collect();
+            if those.is_empty() {
+                continue;
+            }
+            let window = |i: &usize| &features[i * frames * MELS..][..frames * MELS];
+            let given: Cow<[f32]> = if those.len() == batch {
+                features.into()
+            } else {
+                those.iter().map(window).collect::<Vec<_>>().concat().into()
+            };
+            let voiceprints = self.run(narrow, &given, frames, cancel)?;
+            for (i, mut voiceprint) in those.into_iter().zip(voiceprints) {
+                if let Band(Some(channel)) = bands[i] {
+                    channel.correct(&mut voiceprint);
+                }
+                made[i] = voiceprint;
             }
         }
         Ok(made)
@@ -213,15 +265,19 @@ impl SpeakerModel {
 
     fn run(
         &mut self,
+        narrow: bool,
         features: &[f32],
-        batch: usize,
         frames: usize,
         cancel: &Cancel,
     ) -> Result<Vec<Vec<f32>>, Error> {
+        let session = match &mut self.narrow {
+            Some(network) if narrow => network.session()?,
+            _ => &mut self.session,
+        };
+        let batch = features.len() / (frames * MELS);
         let tensor = TensorRef::from_array_view(([batch, frames, MELS], features))?;
-        let outputs = self
-            .session
-            .run(ort::inputs![self.input.as_str() => tensor], cancel)?;
+        let input = session.inputs()[0].name().to_string();
+        let outputs = session.run(ort::inputs![input.as_str() => tensor], cancel)?;
         let (shape, values) = outputs[0].try_extract_tensor::<f32>()?;
         if values.len() != batch * self.dimensions || values.iter().any(|x| !x.is_finite()) {
             return Err(Error::Inference(format!(

@@ -30,12 +30,10 @@ struct Networks {
 
 impl Networks {
     fn open() -> Self {
-        let mut speaker = open("campplus_zh_en.onnx", SpeakerModel::open);
-        speaker.help_narrow(true); // as the extension does
         Networks {
             segmentation: open("pyannote_segmentation_3.onnx", Segmentation::open),
             vad: open("silero_vad_16k_sequence.onnx", Vad::open),
-            speaker,
+            speaker: reference::speaker(),
         }
     }
 

@@ -6,7 +6,8 @@ use std::sync::atomic::AtomicBool;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use speech::{Runtime, SessionOptions};
+use speech::embed::SpeakerModel;
+use speech::{Error, Runtime, SessionOptions};
 
 /// `golden/NAME.json`.
 pub fn golden(name: &str) -> Value {
@@ -41,6 +42,17 @@ pub fn read(path: &Path) -> Vec<f32> {
     )
     .unwrap()
     .samples
+}
+
+/// The speaker model as the extension opens it: with its network for narrow recordings.
+#[allow(dead_code)] // one of the tests has no voices
+pub fn speaker() -> SpeakerModel {
+    open("campplus_zh_en.onnx", |runtime, path, options| {
+        let mut model = SpeakerModel::open(runtime, path, options)?;
+        let narrow = path.with_file_name("campplus_zh_en_narrow.onnx");
+        model.help_narrow(runtime, &narrow, options);
+        Ok::<_, Error>(model)
+    })
 }
 
 /// Opens a model on one thread.
