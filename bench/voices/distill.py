@@ -23,7 +23,10 @@ import torch
 import torch.nn.functional as F
 
 ROOT = Path(__file__).parents[2]
-OUT, GOLDEN = ROOT / "models/campplus_narrow.npz", ROOT / "crates/speech/tests/golden/narrow.json"
+sys.path.append(str(ROOT / "models"))
+import convert_campplus
+
+GOLDEN = ROOT / "crates/speech/tests/golden/narrow.json"
 STEPS = 31  # of a change, to each side
 SPEEDS = (1.0, 0.9, 1.12)  # other voices from the same speech
 LONGEST = 12  # seconds of a clip
@@ -33,7 +36,6 @@ RATE, WARM_UP = 1e-3, 200  # of learning, times the root mean square of a tensor
 SPREAD = 20  # what errors along directions in which voices differ weigh besides the cosine
 NOISY = 0.25  # how often there is noise or another voice, 6 to 25 dB below
 AVERAGE = 0.998  # of the weights, from step to step
-FLOOR = np.log(np.finfo(np.float32).eps)
 
 
 class Network(torch.nn.Module):
@@ -146,11 +148,11 @@ def features(job):
     raw = speaker.raw(x)
     if speaker.channel(raw):
         return None
-    found = {"full": np.maximum(raw, FLOOR).astype(np.float16)}
+    found = {"full": raw.astype(np.float16)}
     for condition, change in narrow.CONDITIONS.items():
         raw = speaker.raw(change(x, rng))
         if speaker.channel(raw) == "8k":
-            found[condition] = np.maximum(raw, FLOOR).astype(np.float16)
+            found[condition] = raw.astype(np.float16)
     return found
 
 
@@ -173,7 +175,7 @@ class Pieces:
 
     def full(self, i):
         n, start = self.places[i]
-        return centred(self.recordings[n]["full"][start : start + self.length])
+        return speech.normalised(self.recordings[n]["full"][start : start + self.length].astype(np.float32))
 
     def draw(self, rng, count):
         """Narrow features of so many pieces, and the voiceprints of their full band."""
@@ -186,7 +188,7 @@ class Pieces:
         rows = self.recordings[n][condition][start : start + self.length].astype(np.float32)
         if rng.random() < NOISY:
             rows = self.noisy(rng, rows, condition, rng.random() < 0.5)
-        return bandwidth.clear(centred(rows))
+        return bandwidth.clear(speech.normalised(rows))
 
     def noisy(self, rng, rows, condition, voice):
         """With another voice behind, or with noise of about a voice's spectrum."""
@@ -199,14 +201,10 @@ class Pieces:
         else:
             tilt = rng.uniform(-0.03, 0.03) * np.arange(rows.shape[1])
             noise = np.log(np.exp(noise).mean(axis=0)) + tilt + np.log(rng.gamma(4, 0.25, rows.shape) + 1e-3)
-        power, of_noise = (np.exp(x)[:, :59].sum(axis=1).mean() for x in (rows, noise))
+        _, whole = bandwidth.CHANNELS["8k"]
+        power, of_noise = (np.exp(x)[:, :whole].sum(axis=1).mean() for x in (rows, noise))
         below = np.log(power / of_noise) - rng.uniform(6, 25) * np.log(10) / 10
         return np.logaddexp(rows, noise + below).astype(np.float32)
-
-
-def centred(rows):
-    rows = rows.astype(np.float32)
-    return rows - rows.mean(axis=0)
 
 
 def blocks(count, size):
@@ -254,21 +252,26 @@ def distil(model, recordings, minutes):
 
 
 def save(model, learned):
-    """The changes of the weights: tensors in so many steps of each row's largest, the rest in half precision. Returns the
-    network that they make."""
-    network, stored = Network(model), {}
+    """The changes of the weights, as convert_campplus.narrow_changes() reads them: tensors in so many steps of each row's
+    largest, the rest in half precision."""
+    before, stored = Network(model).weights, {}
     for name, after in learned.items():
-        change = (after - network.weights[name]).numpy()
+        change = (after - before[name]).numpy()
         if change.ndim < 2:
             stored[name] = change.astype(np.float16)
-            change = stored[name].astype(np.float32)
-        else:
-            each = (len(change), *[1] * (change.ndim - 1))
-            step = (np.abs(change).reshape(len(change), -1).max(axis=1) / STEPS + 1e-12).astype(np.float32)
-            stored[name], stored[f"{name}.step"] = np.rint(change / step.reshape(each)).astype(np.int8), step
-            change = stored[name].astype(np.float32) * step.reshape(each)
+            continue
+        rows = change.reshape(len(change), -1)
+        step = (np.abs(rows).max(axis=1) / STEPS + 1e-12).astype(np.float32)
+        stored[name] = np.rint(rows / step[:, None]).astype(np.int8).reshape(change.shape)
+        stored[name + convert_campplus.STEP] = step
+    np.savez_compressed(convert_campplus.NARROW, **stored)
+
+
+def changed(model):
+    """The network that the saved changes make."""
+    network = Network(model)
+    for name, change in convert_campplus.narrow_changes().items():
         network.weights[name] = network.weights[name] + torch.from_numpy(change)
-    np.savez_compressed(OUT, **stored)
     return network
 
 
@@ -293,8 +296,9 @@ def main(cache, minutes, root, clips, model, *folders):
     cache = Path(cache)
     if not cache.exists():
         cache.write_bytes(pickle.dumps(collect(root, clips, model, folders)))
+    save(model, distil(model, pickle.loads(cache.read_bytes()), float(minutes)))
     begin(model)
-    golden(save(model, distil(model, pickle.loads(cache.read_bytes()), float(minutes))), clips)
+    golden(changed(model), clips)
 
 
 if __name__ == "__main__":
