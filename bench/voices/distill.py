@@ -28,7 +28,6 @@ import convert_campplus
 
 GOLDEN = ROOT / "crates/speech/tests/golden/narrow.json"
 STEPS = 31  # of a change, to each side
-SPEEDS = (1.0, 0.9, 1.12)  # other voices from the same speech
 LONGEST = 12  # seconds of a clip
 # Frames of a piece, pieces at once, frames from one to the next, how often such a batch is drawn.
 LENGTHS = ((200, 8, 50, 0.6), (120, 13, 60, 0.2), (320, 5, 120, 0.2))
@@ -142,7 +141,7 @@ def features(job):
     """Log-mel features of a clip in full band and through each 8 kHz channel."""
     name, samples, speed = job
     speaker, rng = shared["speaker"], speech.seed(name, speed)
-    x = speech.resample(samples[: LONGEST * speech.RATE], 100, round(100 * speed))
+    x = speech.faster(samples[: LONGEST * speech.RATE], speed)
     x = x * 10 ** (rng.uniform(-30, -17) / 20) / (np.sqrt((x**2).mean()) + 1e-9)
     x = (x / max(1, np.abs(x).max() / 0.98)).astype(np.float32)
     raw = speaker.raw(x)
@@ -159,7 +158,7 @@ def features(job):
 def collect(root, clips, model, folders):
     every = [*speech.clips(root), *speech.clips(clips), *narrow.words(folders)]
     left_out = narrow.HELD | narrow.TELEPHONE
-    jobs = [(name, x, s) for name, who, _, x in every for s in SPEEDS if who not in left_out and len(x) > 1.5 * speech.RATE]
+    jobs = [(name, x, s) for name, who, _, x in every for s in speech.SPEEDS if who not in left_out and len(x) > 1.5 * speech.RATE]
     with multiprocessing.Pool(initializer=begin, initargs=(model,)) as pool:
         return [found for found in pool.imap(features, jobs, chunksize=4) if found]
 

@@ -17,7 +17,6 @@ import speech
 
 OWN = "ls_1688"  # who speaks in formats/
 TELEPHONE = ("diane", "sheila")  # with wide-band noise
-SPEEDS = (0.9, 1.0, 1.12)  # other voices from the same speech
 PIECE = 250  # frames
 CONDITION = "11 kHz"
 
@@ -38,8 +37,8 @@ def pairs(job):
     """Voiceprints of a recording in pieces, its upper band guessed and whole."""
     samples, filling = job
     speaker, found = shared["speaker"], []
-    for speed in SPEEDS:
-        at_speed = speech.resample(samples, 100, round(100 * speed))
+    for speed in speech.SPEEDS:
+        at_speed = speech.faster(samples, speed)
         whole = [speech.unit(speech.run(speaker.full, speech.normalised(p))) for p in pieces(speaker.raw(at_speed))]
         raw = speaker.raw(narrow.CONDITIONS[CONDITION](at_speed, None))
         if speaker.channel(raw) == bandwidth.GUESSED:

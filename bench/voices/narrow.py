@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import bandwidth
+import calibrate
 import numpy as np
 import speech
 
@@ -102,16 +103,9 @@ class Trial:
         for length in (False, True):
             chosen = (name[:, None] != name2) & (short[:, None] == length) & (short2 == length)
             score, same = similarity[chosen], (who[:, None] == who2)[chosen]
-            result.append(f"{100 * eer(score, same):.1f} %, {score[same].mean():.2f}, {score[~same].mean():.2f}")
+            error, _ = calibrate.eer(score, same)
+            result.append(f"{100 * error:.1f} %, {score[same].mean():.2f}, {score[~same].mean():.2f}")
         return result
-
-
-def eer(score, same):
-    order = np.argsort(score)
-    missed = np.cumsum(same[order]) / same.sum()
-    accepted = 1 - np.cumsum(~same[order]) / (~same).sum()
-    at = np.argmin(np.abs(missed - accepted))
-    return (missed[at] + accepted[at]) / 2
 
 
 def row(title, before, after):

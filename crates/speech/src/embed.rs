@@ -276,8 +276,7 @@ impl SpeakerModel {
         };
         let batch = features.len() / (frames * MELS);
         let tensor = TensorRef::from_array_view(([batch, frames, MELS], features))?;
-        let input = session.inputs()[0].name().to_string();
-        let outputs = session.run(ort::inputs![input.as_str() => tensor], cancel)?;
+        let outputs = session.run(ort::inputs![tensor], cancel)?;
         let (shape, values) = outputs[0].try_extract_tensor::<f32>()?;
         if values.len() != batch * self.dimensions || values.iter().any(|x| !x.is_finite()) {
             return Err(Error::Inference(format!(

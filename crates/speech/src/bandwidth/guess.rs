@@ -16,72 +16,62 @@ const CONTEXT: usize = 5;
 const DIRECTIONS: usize = 3;
 /// Length of the voiceprints that all this was fitted to.
 pub(crate) const DIMENSIONS: usize = 192;
+/// Bins that are whole.
+pub(super) const WHOLE: usize = 68;
+/// How many whole bins five frames have.
+const KNOWN: usize = CONTEXT * WHOLE;
+/// Of each missing bin: their weights, the first frame first; then, up to its own, those of as many random numbers. Then directions
+/// among voiceprints, and what to add for each. Little-endian `f32`.
+static WEIGHTS: &[u8] = include_bytes!("guess_11k.f32");
 
-/// What was fitted.
-pub(super) struct Guess {
-    /// How many bins are whole.
-    whole: usize,
-    /// Of each missing bin: weights of the whole bins of five frames, the first frame first; then, up to its own, those
-    /// of as many random numbers. Then directions among voiceprints, and what to add for each. Little-endian `f32`.
-    weights: &'static [u8],
+/// Fills the missing bins, in mean-normalised features `[frames, 80]`.
+pub(super) fn fill(features: &mut [f32]) {
+    let rows = rows();
+    let frames = features.len() / BINS;
+    let mut known = [0f32; KNOWN];
+    for frame in 0..frames {
+        for (offset, part) in known.chunks_exact_mut(WHOLE).enumerate() {
+            let from = (frame + offset).saturating_sub(CONTEXT / 2).min(frames - 1) * BINS;
+            part.copy_from_slice(&features[from..from + WHOLE]);
+        }
+        let noise: [f32; BINS] = std::array::from_fn(|n| normal((frame * BINS + n) as u64));
+        for (bin, weights) in rows.iter().enumerate() {
+            let (of_known, of_noise) = weights.split_at(KNOWN);
+            features[frame * BINS + WHOLE + bin] = dot(of_known, &known) + dot(of_noise, &noise);
+        }
+    }
+    fbank::subtract_mean(features);
 }
 
-impl Guess {
-    pub(super) const fn of(whole: usize, weights: &'static [u8]) -> Self {
-        Guess { whole, weights }
+/// Brings a voiceprint of filled features nearer to that of the same speech in full band.
+pub(super) fn correct(voiceprint: &mut [f32]) {
+    let values: Vec<f32> = values().skip(bins().sum()).collect();
+    let (directions, changes) = values.split_at(DIRECTIONS * DIMENSIONS);
+    let given = voiceprint.to_vec();
+    let rows = directions.chunks_exact(DIMENSIONS);
+    for (direction, change) in rows.zip(changes.chunks_exact(DIMENSIONS)) {
+        let along = dot(direction, &given);
+        let add = |(x, change): (&mut f32, &f32)| *x += along * change;
+        voiceprint.iter_mut().zip(change).for_each(add);
     }
+}
 
-    /// Fills the missing bins, in mean-normalised features `[frames, 80]`.
-    pub(super) fn fill(&self, features: &mut [f32]) {
-        let rows = self.rows();
-        let frames = features.len() / BINS;
-        let mut known = vec![0f32; CONTEXT * self.whole];
-        for frame in 0..frames {
-            for (offset, part) in known.chunks_exact_mut(self.whole).enumerate() {
-                let from = (frame + offset).saturating_sub(CONTEXT / 2).min(frames - 1) * BINS;
-                part.copy_from_slice(&features[from..from + self.whole]);
-            }
-            let noise: [f32; BINS] = std::array::from_fn(|n| normal((frame * BINS + n) as u64));
-            for (bin, weights) in rows.iter().enumerate() {
-                let (of_known, of_noise) = weights.split_at(known.len());
-                features[frame * BINS + self.whole + bin] =
-                    dot(of_known, &known) + dot(of_noise, &noise);
-            }
-        }
-        fbank::subtract_mean(features);
-    }
+/// The weights of each missing bin.
+fn rows() -> Vec<Vec<f32>> {
+    let mut values = values();
+    bins()
+        .map(|length| values.by_ref().take(length).collect())
+        .collect()
+}
 
-    /// Brings a voiceprint of filled features nearer to that of the same speech in full band.
-    pub(super) fn correct(&self, voiceprint: &mut [f32]) {
-        let values: Vec<f32> = self.values().skip(self.bins().sum()).collect();
-        let (directions, changes) = values.split_at(DIRECTIONS * DIMENSIONS);
-        let given = voiceprint.to_vec();
-        let rows = directions.chunks_exact(DIMENSIONS);
-        for (direction, change) in rows.zip(changes.chunks_exact(DIMENSIONS)) {
-            let along = dot(direction, &given);
-            let add = |(x, change): (&mut f32, &f32)| *x += along * change;
-            voiceprint.iter_mut().zip(change).for_each(add);
-        }
-    }
+/// How many weights each missing bin has.
+fn bins() -> impl Iterator<Item = usize> {
+    (1..=BINS - WHOLE).map(|bin| KNOWN + bin)
+}
 
-    /// The weights of each missing bin.
-    fn rows(&self) -> Vec<Vec<f32>> {
-        let mut values = self.values();
-        self.bins()
-            .map(|length| values.by_ref().take(length).collect())
-            .collect()
-    }
-
-    /// How many weights each missing bin has.
-    fn bins(&self) -> impl Iterator<Item = usize> {
-        let known = CONTEXT * self.whole;
-        (1..=BINS - self.whole).map(move |bin| known + bin)
-    }
-
-    fn values(&self) -> impl Iterator<Item = f32> {
-        let (bytes, _) = self.weights.as_chunks::<4>();
-        bytes.iter().map(|b| f32::from_le_bytes(*b))
-    }
+fn values() -> impl Iterator<Item = f32> {
+    let (bytes, _) = WEIGHTS.as_chunks::<4>();
+    bytes.iter().map(|b| f32::from_le_bytes(*b))
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {
@@ -103,23 +93,17 @@ fn normal(counter: u64) -> f32 {
 mod tests {
     use super::*;
 
-    fn guess() -> Guess {
-        Guess::of(68, include_bytes!("guess_11k.f32"))
-    }
-
     #[test]
     fn every_weight_has_its_place() {
-        let guess = guess();
-        let rows = guess.rows();
+        let rows = rows();
         let used: usize = rows.iter().map(Vec::len).sum();
         let correction = 2 * DIRECTIONS * DIMENSIONS;
-        assert_eq!(used + correction, guess.values().count());
-        assert!(guess.values().all(|w| w.is_finite() && w.abs() < 4.0));
+        assert_eq!(used + correction, values().count());
+        assert!(values().all(|w| w.is_finite() && w.abs() < 4.0));
     }
 
     #[test]
     fn what_was_heard_stays_and_the_rest_is_like_speech() {
-        let guess = guess();
         for frames in [0, 1, 2, 300] {
             let heard: Vec<f32> = (0..frames * BINS)
                 .map(|n| 3.0 * normal(n as u64 + 9999))
@@ -127,10 +111,10 @@ mod tests {
             let mut features = heard.clone();
             fbank::subtract_mean(&mut features);
             let before = features.clone();
-            guess.fill(&mut features);
+            fill(&mut features);
             for (was, is) in before.chunks(BINS).zip(features.chunks(BINS)) {
                 let same = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-4;
-                assert!(was.iter().zip(is).take(guess.whole).all(same));
+                assert!(was.iter().zip(is).take(WHOLE).all(same));
                 assert!(is.iter().all(|x| x.abs() < 30.0));
             }
         }
@@ -138,14 +122,13 @@ mod tests {
 
     #[test]
     fn a_corrected_voiceprint_stays_near() {
-        let guess = guess();
         let mut voiceprint: Vec<f32> = (0..DIMENSIONS).map(|n| normal(n as u64)).collect();
         let before = voiceprint.clone();
-        guess.correct(&mut voiceprint);
+        correct(&mut voiceprint);
         let cosine = crate::similarity::cosine(&before, &voiceprint).expect("not zero");
         assert!((0.5..0.999).contains(&cosine), "{cosine}");
         let mut twice: Vec<f32> = before.iter().map(|x| 2.0 * x).collect();
-        guess.correct(&mut twice);
+        correct(&mut twice);
         let same = |(a, b): (&f32, &f32)| (2.0 * a - b).abs() < 1e-4;
         assert!(voiceprint.iter().zip(&twice).all(same), "whatever the norm");
     }

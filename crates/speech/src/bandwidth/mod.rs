@@ -13,7 +13,6 @@ use std::ops::Range;
 use audio::fbank::BINS;
 
 pub(crate) use guess::DIMENSIONS;
-use guess::Guess;
 
 /// How far below the strongest bin sound ends: 60 dB.
 const DROP: f64 = 1e-6;
@@ -37,7 +36,7 @@ enum Help {
     /// A network that takes 0 in the missing bins.
     Network,
     /// The missing bins are guessed, and the voiceprint is corrected.
-    Guess(Guess),
+    Guess,
 }
 
 /// 8 kHz (sound ends at 2.8 to 5.1 kHz) and 11.025 kHz (to 6.5 kHz). Wide-band speech goes up to the last bins, and what
@@ -50,8 +49,8 @@ static CHANNELS: [Channel; 2] = [
     },
     Channel {
         ends: 67..74,
-        whole: 68,
-        help: Help::Guess(Guess::of(68, include_bytes!("guess_11k.f32"))),
+        whole: guess::WHOLE,
+        help: Help::Guess,
     },
 ];
 
@@ -75,18 +74,19 @@ impl Channel {
     /// Clears or fills the bins that the channel took, in mean-normalised features `[frames, 80]`. What is in them is of
     /// the codec.
     pub(crate) fn mend(&self, features: &mut [f32]) {
-        match &self.help {
+        match self.help {
             Help::Network => features
                 .chunks_exact_mut(BINS)
                 .for_each(|row| row[self.whole..].fill(0.0)),
-            Help::Guess(guess) => guess.fill(features),
+            Help::Guess => guess::fill(features),
         }
     }
 
     /// Brings a voiceprint nearer to that of the same speech in full band, where no network has done so.
     pub(crate) fn correct(&self, voiceprint: &mut [f32]) {
-        if let Help::Guess(guess) = &self.help {
-            guess.correct(voiceprint);
+        match self.help {
+            Help::Network => {}
+            Help::Guess => guess::correct(voiceprint),
         }
     }
 }

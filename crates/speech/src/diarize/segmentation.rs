@@ -16,7 +16,6 @@ pub const WINDOW: usize = 160_000;
 /// The segmentation network.
 pub struct Segmentation {
     session: Session,
-    input: String,
 }
 
 impl Segmentation {
@@ -49,8 +48,7 @@ impl Segmentation {
                 reason,
             });
         }
-        let input = session.inputs()[0].name().to_string();
-        Ok(Self { session, input })
+        Ok(Self { session })
     }
 
     /// Log-probabilities of the classes in each window, `[frames, 7]` row-major. Windows are equally long and at least
@@ -71,9 +69,7 @@ impl Segmentation {
         }
         let samples = windows.concat();
         let tensor = TensorRef::from_array_view(([windows.len(), 1, length], samples.as_slice()))?;
-        let outputs = self
-            .session
-            .run(ort::inputs![self.input.as_str() => tensor], cancel)?;
+        let outputs = self.session.run(ort::inputs![tensor], cancel)?;
         let (shape, values) = outputs[0].try_extract_tensor::<f32>()?;
         if values.len() != windows.len() * frames * CLASSES {
             return Err(Error::Inference(format!(
