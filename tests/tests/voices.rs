@@ -578,7 +578,9 @@ fn grouping_of_what_is_missing_or_wrong() {
 fn grouping_stops() {
     let (database, mut client) = with_voices();
     client.run("CREATE TABLE calls AS SELECT voice(s, 1) AS v FROM generate_series(1, 20000) s");
-    let sql = "SELECT ai_voice_cluster(v, '{clusters: 2}') OVER () FROM calls";
+    // Again and again, so that it does not end by itself on any machine.
+    let sql = "SELECT (SELECT max(voice) FROM (SELECT ai_voice_cluster(v, '{clusters: 2}') OVER () FROM calls) AS g (voice)
+                       WHERE i > 0) FROM generate_series(1, 100000) i";
     for how in [Stop::StatementTimeout, Stop::Terminate] {
         let head_start = Duration::from_millis(1500);
         stop(&database, "SET ai_audio.threads = 1", sql, how, head_start).assert_prompt(how);
