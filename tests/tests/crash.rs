@@ -7,7 +7,7 @@ use sql_tests::{ClientExt, Database, Scratch, Server, SqlState, kill, sparse_wav
 
 const LONG: Duration = Duration::from_millis(1500);
 
-/// Starts a statement that would go on for long, and runs `meanwhile` with its backend's pid.
+/// Starts a statement that does not end by itself, and runs `meanwhile` with its backend's pid.
 fn while_working(
     database: &Database,
     scratch: &Scratch,
@@ -18,7 +18,10 @@ fn while_working(
     let mut client = database.connect();
     client.run("SET ai_audio.max_size = '4GB'");
     let pid = client.pid();
-    let sql = format!("SELECT ai_audio_embed('{}')", path.display());
+    let sql = format!(
+        "SELECT count(ai_audio_embed('{}')) FROM generate_series(1, 100000)",
+        path.display()
+    );
     thread::scope(|scope| {
         let worker = scope.spawn(move || {
             client
