@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
-"""Makes the network for narrow recordings (crates/speech/src/bandwidth/mod.rs): CACHE MINUTES SPEECH CLIPS MODEL [FOLDER...]
+"""Makes the network for narrow recordings (crates/speech/src/bandwidth/mod.rs): CACHE MINUTES KEEP SPEECH CLIPS MODEL [FOLDER...]
 
 The speaker model MODEL is taught to give, of recordings through narrow channels, the voiceprints that it gives of the same
-speech in full band (knowledge distillation: Hinton, Vinyals and Dean 2015). It needs no labels: SPEECH is the folder of
-development recordings, CLIPS that of `models/fetch`, each FOLDER more wide-band speech, a subfolder per voice; the voices
-in narrow.HELD are left out. CACHE is a file for the features, which take ten minutes. The difference to MODEL's weights goes
-to models/campplus_narrow.npz. Needs ffmpeg and PyTorch 1.13 or newer, which requirements.txt does not list.
+speech in full band (knowledge distillation: Hinton, Vinyals and Dean 2015), and nearly the same values in between (FitNets:
+Romero et al. 2015). It needs no labels: SPEECH is the folder of development recordings, CLIPS that of `models/fetch`, each
+FOLDER more wide-band speech, a subfolder per voice (bench/voices/invent.py makes some); the voices in narrow.HELD are left
+out. CACHE is a file for the features, which take a minute for each two of speech. The difference to MODEL's weights goes to
+models/campplus_narrow.npz. KEEP of 0 begins with MODEL; more begins with what is there, and averages so much of it with what
+is learned, since the average of several runs hears new voices better than each run (model soups: Wortsman et al. 2022). Needs ffmpeg and PyTorch 1.13 or newer, which
+requirements.txt does not list.
 """
+import collections
 import json
 import multiprocessing
 import pickle
@@ -30,10 +34,31 @@ GOLDEN = ROOT / "crates/speech/tests/golden/narrow.json"
 STEPS = 31  # of a change, to each side
 LONGEST = 12  # seconds of a clip
 # Frames of a piece, pieces at once, frames from one to the next, how often such a batch is drawn.
-LENGTHS = ((200, 8, 50, 0.6), (120, 13, 60, 0.2), (320, 5, 120, 0.2))
+LENGTHS = ((200, 8, 25, 0.35), (120, 13, 30, 0.1), (320, 5, 60, 0.25), (490, 3, 90, 0.3))
+# How often a channel is drawn.
+CHANNELS = {
+    "8 kHz": 1,
+    "8 kHz, mu-law": 1,
+    "8 kHz, A-law": 1,
+    "8 kHz, 8 bits": 1,
+    "telephone": 3,
+    "mobile": 3,
+    "MP3, 16 kbit/s": 3,
+    "MP3, 8 or 24 kbit/s": 2,
+    "Opus, 6 kbit/s": 3,
+    "Opus, 6 kbit/s, again": 2,
+    "Opus, 6 kbit/s, once more": 2,
+    "Opus, 8 to 12 kbit/s": 2,
+}
+# What the errors of inner values weigh, in their variances: the outputs of the three blocks.
+INNER = {"Conv_243": 0.1, "Conv_630": 0.25, "Relu_891": 0.5}
 RATE, WARM_UP = 1e-3, 200  # of learning, times the root mean square of a tensor's weights; steps until it is reached
 SPREAD = 20  # what errors along directions in which voices differ weigh besides the cosine
+BANK = 1600  # pieces of which those directions are found
 NOISY = 0.25  # how often there is noise or another voice, 6 to 25 dB below
+MIXED = 0.12  # how often a second voice, up to 8 dB below, is to be heard too
+WARPED = 0.4  # how often formants are moved, by up to 15 %: another voice
+MASKED = 0.12  # how often some bins and some frames are left out
 AVERAGE = 0.998  # of the weights, from step to step
 
 
@@ -51,13 +76,14 @@ class Network(torch.nn.Module):
         learned = (n for n, w in self.weights.items() if w.is_floating_point() and w.numel() > 4 and n not in norms)
         return [name for name in learned if not (self.weights[name] == 1).all()]
 
-    def forward(self, features):
+    def forward(self, features, inner=()):
+        """Voiceprints, and the values of these names."""
         values = dict(self.weights, feats=features)
         for node in self.graph.node:
             given = [values[name] for name in node.input]
             options = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
             values[node.output[0]] = getattr(self, node.op_type.lower())(*given, **options)
-        return values["embedding"]
+        return values["embedding"], [values[name] for name in inner]
 
     def conv(self, x, weight, bias=None, pads=None, strides=1, dilations=1, group=1, kernel_shape=None):
         convolve = F.conv1d if weight.dim() == 3 else F.conv2d
@@ -133,13 +159,24 @@ class Network(torch.nn.Module):
         return x.sum(axes.tolist(), keepdim=bool(keepdims))
 
 
+def opus_again(x, rng):
+    """Opus at about 6 kbit/s, where much depends on level, offset, mode and the length of its frames."""
+    late, level = int(rng.integers(320)), 10 ** (rng.uniform(-6, 3) / 20)
+    mode = ["-application", rng.choice(["voip", "voip", "audio"]), "-vbr", rng.choice(["on", "on", "off"])]
+    frames = ["-b:a", rng.choice(["6k", "6k", "6500", "7k"]), "-frame_duration", str(rng.choice([20, 20, 40, 60]))]
+    return narrow.ffmpeg(np.pad(level * x, (late, 0)), 8000, "ogg", "-c:a", "libopus", *mode, *frames)[late:]
+
+
+CHANGES = narrow.CONDITIONS | {"Opus, 6 kbit/s, again": opus_again, "Opus, 6 kbit/s, once more": opus_again}
+
+
 def begin(model):
     shared.update(speaker=speech.Speaker(model))
 
 
 def features(job):
     """Log-mel features of a clip in full band and through each 8 kHz channel."""
-    name, samples, speed = job
+    name, who, samples, speed = job
     speaker, rng = shared["speaker"], speech.seed(name, speed)
     x = speech.faster(samples[: LONGEST * speech.RATE], speed)
     x = x * 10 ** (rng.uniform(-30, -17) / 20) / (np.sqrt((x**2).mean()) + 1e-9)
@@ -147,51 +184,72 @@ def features(job):
     raw = speaker.raw(x)
     if speaker.channel(raw):
         return None
-    found = {"full": raw.astype(np.float16)}
-    for condition, change in narrow.CONDITIONS.items():
-        raw = speaker.raw(change(x, rng))
+    found = {"who": who, "full": raw.astype(np.float16)}
+    for channel in CHANNELS:
+        raw = speaker.raw(CHANGES[channel](x, rng))
         if speaker.channel(raw) == "8k":
-            found[condition] = raw.astype(np.float16)
+            found[channel] = raw.astype(np.float16)
     return found
 
 
 def collect(root, clips, model, folders):
     every = [*speech.clips(root), *speech.clips(clips), *narrow.words(folders)]
     left_out = narrow.HELD | narrow.TELEPHONE
-    jobs = [(name, x, s) for name, who, _, x in every for s in speech.SPEEDS if who not in left_out and len(x) > 1.5 * speech.RATE]
+    jobs = [(name, who, x, s) for name, who, _, x in every for s in speech.SPEEDS if who not in left_out and len(x) > 1.5 * speech.RATE]
     with multiprocessing.Pool(initializer=begin, initargs=(model,)) as pool:
         return [found for found in pool.imap(features, jobs, chunksize=4) if found]
 
 
 class Pieces:
-    """Pieces of one length: where they are, and the voiceprints of their full band."""
+    """Pieces of one length, drawn so that a voice of four times the speech comes twice as often."""
 
-    def __init__(self, teacher, recordings, length, hop):
-        self.length, self.recordings = length, recordings
-        self.places = [(n, s) for n, r in enumerate(recordings) for s in range(0, len(r["full"]) - length, hop)]
-        made = [teacher(torch.from_numpy(np.stack([self.full(i) for i in block]))) for block in blocks(len(self.places), 16)]
-        self.voiceprints = F.normalize(torch.cat(made).float(), dim=1)
-
-    def full(self, i):
-        n, start = self.places[i]
-        return speech.normalised(self.recordings[n]["full"][start : start + self.length].astype(np.float32))
+    def __init__(self, recordings, length, hop):
+        self.length = length
+        self.recordings = [r for r in recordings if len(r["full"]) > length and any(channel in r for channel in CHANNELS)]
+        self.places = [(n, s) for n, r in enumerate(self.recordings) for s in range(0, len(r["full"]) - length, hop)]
+        voices = [self.recordings[n]["who"] for n, _ in self.places]
+        count = collections.Counter(voices)
+        often = np.array([count[voice] ** -0.5 for voice in voices])
+        self.often = often / often.sum()
 
     def draw(self, rng, count):
-        """Narrow features of so many pieces, and the voiceprints of their full band."""
-        chosen = rng.choice(len(self.places), count, replace=False)
-        return np.stack([self.narrow(rng, *self.places[i]) for i in chosen]), self.voiceprints[chosen]
+        """Features of so many pieces through narrow channels, and in full band."""
+        chosen = rng.choice(len(self.places), count, p=self.often)
+        pieces = [self.piece(rng, *self.places[i]) for i in chosen]
+        return [torch.from_numpy(np.stack(rows)) for rows in zip(*pieces)]
 
-    def narrow(self, rng, n, start):
-        conditions = [c for c in self.recordings[n] if c != "full"]
-        condition = conditions[rng.integers(len(conditions))]
-        rows = self.recordings[n][condition][start : start + self.length].astype(np.float32)
+    def rows(self, n, start, channel):
+        return self.recordings[n][channel][start : start + self.length].astype(np.float32)
+
+    def piece(self, rng, n, start):
+        possible = [channel for channel in CHANNELS if channel in self.recordings[n]]
+        often = np.array([CHANNELS[channel] for channel in possible], float)
+        channel = rng.choice(possible, p=often / often.sum())
+        heard, full = (self.rows(n, start, c) for c in (channel, "full"))
+        if rng.random() < MIXED:
+            other, at = self.places[rng.integers(len(self.places))]
+            if other != n and channel in self.recordings[other]:
+                below = rng.uniform(-8, 0) * np.log(10) / 10
+                second = self.rows(other, at, "full")
+                below += np.log(np.exp(full).sum(axis=1).mean() / np.exp(second).sum(axis=1).mean())
+                heard = np.logaddexp(heard, self.rows(other, at, channel) + below)
+                full = np.logaddexp(full, second + below)
+        if rng.random() < WARPED:
+            factor = rng.uniform(0.85, 1.15)
+            heard, full = warped(heard, factor), warped(full, factor)
         if rng.random() < NOISY:
-            rows = self.noisy(rng, rows, condition, rng.random() < 0.5)
-        return bandwidth.clear(speech.normalised(rows))
+            heard = self.noisy(rng, heard, channel, rng.random() < 0.5)
+        heard = bandwidth.clear(speech.normalised(heard))
+        if rng.random() < MASKED:
+            bins, frames = rng.integers(1, 9), rng.integers(1, self.length // 6)
+            low, first = rng.integers(WHOLE - bins), rng.integers(self.length - frames)
+            heard[:, low : low + bins] = 0
+            heard[first : first + frames] = 0
+        return heard.astype(np.float32), speech.normalised(full).astype(np.float32)
 
-    def noisy(self, rng, rows, condition, voice):
+    def noisy(self, rng, rows, channel, voice):
         """With another voice behind, or with noise of about a voice's spectrum."""
-        other = self.recordings[rng.integers(len(self.recordings))].get(condition)
+        other = self.recordings[rng.integers(len(self.recordings))].get(channel)
         if other is None:
             return rows
         noise = other.astype(np.float32)
@@ -200,24 +258,36 @@ class Pieces:
         else:
             tilt = rng.uniform(-0.03, 0.03) * np.arange(rows.shape[1])
             noise = np.log(np.exp(noise).mean(axis=0)) + tilt + np.log(rng.gamma(4, 0.25, rows.shape) + 1e-3)
-        _, whole = bandwidth.CHANNELS["8k"]
-        power, of_noise = (np.exp(x)[:, :whole].sum(axis=1).mean() for x in (rows, noise))
+        power, of_noise = (np.exp(x)[:, :WHOLE].sum(axis=1).mean() for x in (rows, noise))
         below = np.log(power / of_noise) - rng.uniform(6, 25) * np.log(10) / 10
         return np.logaddexp(rows, noise + below).astype(np.float32)
 
 
-def blocks(count, size):
-    return [range(start, min(start + size, count)) for start in range(0, count, size)]
+def warped(rows, factor):
+    """Bin i takes what was in bin i x factor, up to a knee, from which on the rest of the band is fitted in (vocal tract
+    length perturbation: Jaitly and Hinton 2013). Above the narrow band nothing moves."""
+    bins = np.arange(rows.shape[1])
+    knee = min(48, 48 / factor)
+    rest = knee * factor + (bins - knee) * (WHOLE - knee * factor) / (WHOLE - knee)
+    source = np.select([bins <= knee, bins < WHOLE], [bins * factor, rest], bins)
+    below = np.minimum(source.astype(int), len(bins) - 2)
+    part = source - below
+    return rows[:, below] * (1 - part) + rows[:, below + 1] * part
 
 
-def distil(model, recordings, minutes):
-    """The learned weights by name."""
-    rng, half = np.random.default_rng(1), lambda: torch.autocast("cpu", dtype=torch.bfloat16)
-    teacher, pupil = Network(model), Network(model)
-    with torch.no_grad(), half():
-        sets = [Pieces(teacher, recordings, length, hop) for length, _, hop, _ in LENGTHS]
-    all_voiceprints = torch.cat([pieces.voiceprints for pieces in sets])
-    spread = all_voiceprints.T @ all_voiceprints / len(all_voiceprints)
+def distil(model, recordings, minutes, pupil):
+    """The learned weights by name, of a network that begins as `pupil`."""
+    rng, half = np.random.default_rng(), lambda: torch.autocast("cpu", dtype=torch.bfloat16)
+    teacher = Network(model)
+    sets = [Pieces(recordings, length, hop) for length, _, hop, _ in LENGTHS]
+
+    def taught(full):
+        with torch.no_grad(), half():
+            voiceprints, inner = teacher(full, INNER)
+        return F.normalize(voiceprints.float(), dim=1), inner
+
+    bank = torch.cat([taught(sets[0].draw(rng, 16)[1])[0] for _ in range(BANK // 16)])
+    spread = bank.T @ bank / len(bank)
     learned = {name: pupil.weights[name].requires_grad_(True) for name in pupil.learnable()}
     averaged = {name: w.detach().clone() for name, w in learned.items()}
     scales = [float(w.detach().pow(2).mean().sqrt()) + 1e-3 for w in learned.values()]
@@ -229,12 +299,14 @@ def distil(model, recordings, minutes):
         for group in optimizer.param_groups:
             group["lr"] = rate * group["scale"]
         which = rng.choice(len(sets), p=[often for *_, often in LENGTHS])
-        rows, wanted = sets[which].draw(rng, LENGTHS[which][1])
+        heard, full = sets[which].draw(rng, LENGTHS[which][1])
+        wanted, wanted_inner = taught(full)
         with half():
-            made = pupil(torch.from_numpy(rows))
+            made, made_inner = pupil(heard, INNER)
         made = F.normalize(made.float(), dim=1)
         cosine, off = (made * wanted).sum(dim=1).mean(), made - wanted
         loss = 1 - cosine + SPREAD * ((off @ spread) * off).sum(dim=1).mean()
+        loss += sum(weight * difference(a, b) for weight, a, b in zip(INNER.values(), made_inner, wanted_inner))
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(learned.values(), 1.0)
@@ -248,6 +320,13 @@ def distil(model, recordings, minutes):
         if step % 100 == 0:
             print(f"{100 * done:3.0f} %, step {step}: cosine {np.mean(cosines[-100:]):.3f}", flush=True)
     return averaged
+
+
+def difference(made, wanted):
+    """Squared, over the variance of what is wanted, for all channels (the second dimension) together."""
+    made, wanted = made.float(), wanted.float()
+    others = [axis for axis in range(made.dim()) if axis != 1]
+    return ((made - wanted) ** 2).mean(others).sum() / wanted.var(others).sum()
 
 
 def save(model, learned):
@@ -282,20 +361,25 @@ def golden(network, clips):
         heard = np.convolve(speech.read(Path(clips, clip)), taps, "valid")
         rows = bandwidth.clear(speech.normalised(shared["speaker"].raw(heard)))
         with torch.no_grad():
-            voiceprint = network(torch.from_numpy(rows)[None])[0]
+            voiceprint = network(torch.from_numpy(rows)[None])[0][0]
         made.append({"clip": clip, "embedding": [round(float(x), 6) for x in voiceprint]})
     reference = "the network in PyTorch, on kaldi-native-fbank features"
     GOLDEN.write_text(json.dumps({"made_by": "bench/voices/distill.py", "reference": reference, "narrow": made}) + "\n")
 
 
 shared = {}
+_, WHOLE = bandwidth.CHANNELS["8k"]
 
 
-def main(cache, minutes, root, clips, model, *folders):
+def main(cache, minutes, keep, root, clips, model, *folders):
     cache = Path(cache)
     if not cache.exists():
         cache.write_bytes(pickle.dumps(collect(root, clips, model, folders)))
-    save(model, distil(model, pickle.loads(cache.read_bytes()), float(minutes)))
+    keep = float(keep)
+    pupil = changed(model) if keep else Network(model)
+    begins = {name: w.clone() for name, w in pupil.weights.items()}
+    learned = distil(model, pickle.loads(cache.read_bytes()), float(minutes), pupil)
+    save(model, {name: w.lerp(begins[name], keep) for name, w in learned.items()})
     begin(model)
     golden(changed(model), clips)
 
