@@ -7,8 +7,8 @@ Romero et al. 2015). It needs no labels: SPEECH is the folder of development rec
 FOLDER more wide-band speech, a subfolder per voice (bench/voices/invent.py makes some); the voices in narrow.HELD are left
 out. CACHE is a file for the features, which take a minute for each two of speech. The difference to MODEL's weights goes to
 models/campplus_narrow.npz. KEEP of 0 begins with MODEL; more begins with what is there, and averages so much of it with what
-is learned, since the average of several runs hears new voices better than each run (model soups: Wortsman et al. 2022). Needs ffmpeg and PyTorch 1.13 or newer, which
-requirements.txt does not list.
+is learned, since the average of several runs hears new voices better than each run (model soups: Wortsman et al. 2022).
+Needs ffmpeg and PyTorch 1.13 or newer, which requirements.txt does not list.
 """
 import collections
 import json
