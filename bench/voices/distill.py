@@ -32,6 +32,7 @@ import convert_campplus
 
 GOLDEN = ROOT / "crates/speech/tests/golden/narrow.json"
 STEPS = 31  # of a change, to each side
+_, WHOLE = bandwidth.CHANNELS["8k"]  # bins
 LONGEST = 12  # seconds of a clip
 # Frames of a piece, pieces at once, frames from one to the next, how often such a batch is drawn.
 LENGTHS = ((200, 8, 25, 0.35), (120, 13, 30, 0.1), (320, 5, 60, 0.25), (490, 3, 90, 0.3))
@@ -229,11 +230,10 @@ class Pieces:
         if rng.random() < MIXED:
             other, at = self.places[rng.integers(len(self.places))]
             if other != n and channel in self.recordings[other]:
-                below = rng.uniform(-8, 0) * np.log(10) / 10
                 second = self.rows(other, at, "full")
-                below += np.log(np.exp(full).sum(axis=1).mean() / np.exp(second).sum(axis=1).mean())
-                heard = np.logaddexp(heard, self.rows(other, at, channel) + below)
-                full = np.logaddexp(full, second + below)
+                louder = level(full) - level(second) - decibels(rng.uniform(0, 8))
+                heard = np.logaddexp(heard, self.rows(other, at, channel) + louder)
+                full = np.logaddexp(full, second + louder)
         if rng.random() < WARPED:
             factor = rng.uniform(0.85, 1.15)
             heard, full = warped(heard, factor), warped(full, factor)
@@ -245,7 +245,7 @@ class Pieces:
             low, first = rng.integers(WHOLE - bins), rng.integers(self.length - frames)
             heard[:, low : low + bins] = 0
             heard[first : first + frames] = 0
-        return heard.astype(np.float32), speech.normalised(full).astype(np.float32)
+        return heard, speech.normalised(full).astype(np.float32)
 
     def noisy(self, rng, rows, channel, voice):
         """With another voice behind, or with noise of about a voice's spectrum."""
@@ -258,9 +258,18 @@ class Pieces:
         else:
             tilt = rng.uniform(-0.03, 0.03) * np.arange(rows.shape[1])
             noise = np.log(np.exp(noise).mean(axis=0)) + tilt + np.log(rng.gamma(4, 0.25, rows.shape) + 1e-3)
-        power, of_noise = (np.exp(x)[:, :WHOLE].sum(axis=1).mean() for x in (rows, noise))
-        below = np.log(power / of_noise) - rng.uniform(6, 25) * np.log(10) / 10
-        return np.logaddexp(rows, noise + below).astype(np.float32)
+        louder = level(rows[:, :WHOLE]) - level(noise[:, :WHOLE]) - decibels(rng.uniform(6, 25))
+        return np.logaddexp(rows, noise + louder).astype(np.float32)
+
+
+def level(rows):
+    """Logarithm of the mean power of log-mel features."""
+    return np.log(np.exp(rows).sum(axis=1).mean())
+
+
+def decibels(x):
+    """As a difference of log-mel features."""
+    return x * np.log(10) / 10
 
 
 def warped(rows, factor):
@@ -361,14 +370,13 @@ def golden(network, clips):
         heard = np.convolve(speech.read(Path(clips, clip)), taps, "valid")
         rows = bandwidth.clear(speech.normalised(shared["speaker"].raw(heard)))
         with torch.no_grad():
-            voiceprint = network(torch.from_numpy(rows)[None])[0][0]
+            (voiceprint,), _ = network(torch.from_numpy(rows)[None])
         made.append({"clip": clip, "embedding": [round(float(x), 6) for x in voiceprint]})
     reference = "the network in PyTorch, on kaldi-native-fbank features"
     GOLDEN.write_text(json.dumps({"made_by": "bench/voices/distill.py", "reference": reference, "narrow": made}) + "\n")
 
 
 shared = {}
-_, WHOLE = bandwidth.CHANNELS["8k"]
 
 
 def main(cache, minutes, keep, root, clips, model, *folders):

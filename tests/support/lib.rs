@@ -16,7 +16,7 @@ pub use process::{kill, own_memory};
 pub use recordings::{Scratch, clip, development, other_runtimes, sparse_wav, tone, wav};
 pub use serde_json::{Value, json};
 pub use server::{Server, postgres_program};
-pub use stop::{Stop, Stopped, stop};
+pub use stop::{Stop, Stopped, endless_embedding, stop};
 
 use std::path::{Path, PathBuf};
 

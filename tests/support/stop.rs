@@ -1,5 +1,6 @@
 //! How long a statement goes on after somebody wants it to stop, by the server's own clock.
 
+use std::fmt::Display;
 use std::thread;
 use std::time::Duration;
 
@@ -45,6 +46,14 @@ impl Stopped {
             "{how:?}: {self:?}"
         );
     }
+}
+
+/// A statement that does not end by itself on any machine: it embeds `path` for each of many rows. That the path comes with
+/// the row keeps the planner from embedding it once for all.
+pub fn endless_embedding(path: impl Display) -> String {
+    format!(
+        "SELECT count(ai_audio_embed('{path}' || left(i::text, 0))) FROM generate_series(1, 100000) i"
+    )
 }
 
 /// Runs `sql` in a new session, lets it work for `head_start`, and stops it. Panics when it ends by itself, or when a

@@ -1,18 +1,17 @@
 //! Work in a backend stops within half a second of being told to, and the session is usable afterwards.
 
+use std::fmt::Display;
 use std::time::Duration;
 
-use sql_tests::{ClientExt, Database, Scratch, SqlState, Stop, sparse_wav, stop, tone, wav};
+use sql_tests::{
+    ClientExt, Database, Scratch, SqlState, Stop, endless_embedding, sparse_wav, stop, tone, wav,
+};
 
 /// Long enough for the model to be loaded and the real work to have begun.
 const HEAD_START: Duration = Duration::from_millis(1500);
 
-/// Stops an endless statement: it embeds `path` for each of many rows, so that no machine is too fast for it. That the path
-/// comes with the row keeps the planner from embedding it once for all.
-fn all_ways(database: &Database, setup: &str, path: &str) {
-    let sql = format!(
-        "SELECT count(ai_audio_embed('{path}' || left(i::text, 0))) FROM generate_series(1, 100000) i"
-    );
+fn all_ways(database: &Database, setup: &str, path: impl Display) {
+    let sql = endless_embedding(path);
     for how in [Stop::StatementTimeout, Stop::Cancel, Stop::Terminate] {
         stop(database, setup, &sql, how, HEAD_START).assert_prompt(how);
     }
@@ -23,8 +22,7 @@ fn decoding_stops() {
     let (database, scratch) = (Database::new(), Scratch::new());
     let path = scratch.path("hours.wav");
     sparse_wav(&path, 4 * 3600, 96_000);
-    let setup = "SET ai_audio.max_size = '4GB'";
-    all_ways(&database, setup, path.to_str().expect("UTF-8"));
+    all_ways(&database, "SET ai_audio.max_size = '4GB'", path.display());
 }
 
 #[test]
@@ -50,11 +48,7 @@ fn a_cancelled_session_gives_the_same_answer_afterwards() {
     let embed = format!("SELECT ai_audio_embed('{short}')::text");
     let before: String = client.value(&embed);
     client.run("SET statement_timeout = 1000");
-    client.fails(
-        &format!("SELECT ai_audio_embed('{long}')"),
-        SqlState::QUERY_CANCELED,
-        &[],
-    );
+    client.fails(&endless_embedding(&long), SqlState::QUERY_CANCELED, &[]);
     client.run("SET statement_timeout = 0");
     assert_eq!(client.value::<String>(&embed), before);
 }

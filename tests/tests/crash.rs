@@ -3,7 +3,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sql_tests::{ClientExt, Database, Scratch, Server, SqlState, kill, sparse_wav, tone, wav};
+use sql_tests::{
+    ClientExt, Database, Scratch, Server, SqlState, endless_embedding, kill, sparse_wav, tone, wav,
+};
 
 const LONG: Duration = Duration::from_millis(1500);
 
@@ -18,10 +20,7 @@ fn while_working(
     let mut client = database.connect();
     client.run("SET ai_audio.max_size = '4GB'");
     let pid = client.pid();
-    let sql = format!(
-        "SELECT count(ai_audio_embed('{}' || left(i::text, 0))) FROM generate_series(1, 100000) i",
-        path.display()
-    );
+    let sql = endless_embedding(path.display());
     thread::scope(|scope| {
         let worker = scope.spawn(move || {
             client
