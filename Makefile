@@ -11,6 +11,7 @@ T := target
 CARGO_OUT := $(or $(CARGO_TARGET_DIR),$T)
 VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" ai_audio.control)
 SQL := $T/sql/ai_audio--$(VERSION).sql
+SQL_PARTS := $(sort $(wildcard sql/[0-9]*.sql))
 # Not `:=`: the first run on a machine installs Postgres before it comes to these.
 PG_MAJOR = $(shell $(PG_CONFIG) --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
 CARGO = PGRX_PG_CONFIG_PATH="$$(command -v $(PG_CONFIG))" cargo
@@ -86,9 +87,11 @@ models: $T/models/.fetched
 $T/models/.fetched: models/manifest.toml $(wildcard models/*.py) models/fetch | packages
 	@models/fetch >&2 && touch $@
 
-$(SQL): $(sort $(wildcard sql/[0-9]*.sql)) ai_audio.control
-	@mkdir -p $(@D) && rm -f $(@D)/*.sql && cat $(filter %.sql,$^) > $@
-	@for script in sql/ai_audio--*--*.sql; do [ ! -e "$$script" ] || cp "$$script" $(@D)/; done
+# The install script is its parts in order; a released one is kept whole; an upgrade script takes in parts by `-- include`.
+$(SQL): $(SQL_PARTS) $(wildcard sql/ai_audio--*.sql) ai_audio.control
+	@mkdir -p $(@D) && rm -f $(@D)/*.sql && cat $(SQL_PARTS) > $@
+	@for script in sql/ai_audio--*.sql; do \
+	  awk '/^-- include /{ while ((getline line < ("sql/" $$3)) > 0) print line; next } 1' "$$script" > $(@D)/$${script##*/}; done
 
 library: packages models $(SQL)
 	@$(CARGO) build $(CARGO_ARGS) >&2

@@ -1,4 +1,4 @@
--- Concatenated with its neighbours, in order of their names, into ai_audio--0.1.0.sql.
+-- Concatenated with its neighbours, in order of their names, into the install script of the current version.
 \echo Use "CREATE EXTENSION ai_audio CASCADE" to load this file. \quit
 
 -- Roles belong to the cluster, so another database's copy of the extension may have made it already. It stays after
