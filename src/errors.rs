@@ -44,10 +44,16 @@ pub enum Error {
     Audio { name: String, error: audio::Error },
     /// A recording with too little in it.
     #[error("cannot use {name}: {error}")]
-    Recording { name: String, error: speech::Error },
+    Recording { name: String, error: voice::Error },
+    /// A recording that could not be decoded, before it is known which ([`Error::of_recording`]).
+    #[error(transparent)]
+    Decoding(audio::Error),
     /// A model or the library that runs it.
     #[error(transparent)]
-    Speech(#[from] speech::Error),
+    Onnx(#[from] onnx::Error),
+    /// Measuring or grouping voices.
+    #[error(transparent)]
+    Voice(voice::Error),
     /// A query of ours on the catalogs failed.
     #[error("{0}")]
     Spi(#[from] pgrx::spi::Error),
@@ -58,14 +64,14 @@ pub enum Error {
 
 impl Error {
     /// Attaches the recording's name to what is wrong with the recording itself.
-    pub fn of_recording(name: &str, error: speech::Error) -> Self {
+    pub fn of_recording(name: &str, error: impl Into<Error>) -> Self {
         let name = name.to_string();
-        match error {
-            speech::Error::Audio(error) => Error::Audio { name, error },
-            speech::Error::TooShort { .. } | speech::Error::Silent => {
+        match error.into() {
+            Error::Decoding(error) => Error::Audio { name, error },
+            Error::Voice(error @ (voice::Error::TooShort { .. } | voice::Error::Silent)) => {
                 Error::Recording { name, error }
             }
-            other => Error::Speech(other),
+            other => other,
         }
     }
 
@@ -97,7 +103,9 @@ impl Error {
             Error::Privilege { .. } => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Error::Source(error) => source_code(error),
             Error::Audio { error, .. } => audio_code(error),
-            Error::Recording { error, .. } | Error::Speech(error) => speech_code(error),
+            Error::Decoding(error) => audio_code(error),
+            Error::Recording { error, .. } | Error::Voice(error) => voice_code(error),
+            Error::Onnx(error) => onnx_code(error),
             Error::Spi(_) | Error::Internal(_) => Code::ERRCODE_INTERNAL_ERROR,
         }
     }
@@ -115,13 +123,13 @@ impl Error {
             Error::Audio { error: audio::Error::TooLong { .. }, .. } => {
                 Some("Select a part with start_time and end_time, or have ai_audio.max_duration raised.".into())
             }
-            Error::Speech(speech::Error::Library { .. }) => {
+            Error::Onnx(onnx::Error::Library { .. }) => {
                 Some("Set ai_audio.onnxruntime_library to the absolute path of libonnxruntime.so, 1.22 or later.".into())
             }
-            Error::Speech(speech::Error::Memory { .. }) => {
+            Error::Voice(voice::Error::Memory { .. }) => {
                 Some("Group fewer rows at a time (PARTITION BY), or have ai_audio.cluster_memory raised.".into())
             }
-            Error::Speech(speech::Error::Model { .. }) => {
+            Error::Onnx(onnx::Error::Model { .. }) => {
                 Some("Check ai_audio.model_dir, and the file of the model in the view ai_audio_models.".into())
             }
             _ => None,
@@ -183,17 +191,54 @@ fn audio_code(error: &audio::Error) -> PgSqlErrorCode {
     }
 }
 
-fn speech_code(error: &speech::Error) -> PgSqlErrorCode {
+fn onnx_code(error: &onnx::Error) -> PgSqlErrorCode {
     use PgSqlErrorCode as Code;
-    use speech::Error as E;
+    use onnx::Error as E;
     match error {
         E::Cancelled => Code::ERRCODE_QUERY_CANCELED,
         E::Library { .. } | E::Model { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        E::Inference(_) => Code::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
+    }
+}
+
+fn voice_code(error: &voice::Error) -> PgSqlErrorCode {
+    use PgSqlErrorCode as Code;
+    use voice::Error as E;
+    match error {
+        E::Onnx(error) => onnx_code(error),
         E::TooShort { .. } | E::Silent => Code::ERRCODE_DATA_EXCEPTION,
         E::Memory { .. } => Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
         E::Invalid(_) => Code::ERRCODE_INVALID_PARAMETER_VALUE,
-        E::Audio(error) => audio_code(error),
-        _ => Code::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
+    }
+}
+
+impl From<voice::Error> for Error {
+    fn from(error: voice::Error) -> Self {
+        match error {
+            voice::Error::Onnx(error) => Error::Onnx(error),
+            other => Error::Voice(other),
+        }
+    }
+}
+
+impl From<diarize::Error> for Error {
+    fn from(error: diarize::Error) -> Self {
+        match error {
+            diarize::Error::Onnx(error) => Error::Onnx(error),
+            diarize::Error::Voice(error) => error.into(),
+            diarize::Error::Audio(error) => Error::Decoding(error),
+            diarize::Error::Invalid(message) => Error::Argument(message),
+        }
+    }
+}
+
+impl From<transcribe::Error> for Error {
+    fn from(error: transcribe::Error) -> Self {
+        match error {
+            transcribe::Error::Onnx(error) => Error::Onnx(error),
+            transcribe::Error::Audio(error) => Error::Decoding(error),
+            transcribe::Error::Invalid(message) => Error::Argument(message),
+        }
     }
 }
 

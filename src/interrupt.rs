@@ -11,11 +11,12 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, Once, PoisonError};
 use std::time::Duration;
 
+use onnx::Cancel;
 use pgrx::prelude::*;
-use speech::Cancel;
 
 use crate::errors::Error;
 use crate::memory;
+use crate::signals::SignalsBlocked;
 
 const POLL: Duration = Duration::from_millis(10);
 const STACK: usize = 8 << 20;
@@ -147,29 +148,5 @@ unsafe extern "C-unwind" fn stop_at_exit(_code: i32, _arg: pg_sys::Datum) {
     let current = lock(&CURRENT).take();
     if let Some(job) = current {
         job.stop_and_wait();
-    }
-}
-
-/// All signals blocked in this thread until dropped; threads made meanwhile keep them blocked, so that Postgres'
-/// handlers only ever run on the backend's own thread.
-pub struct SignalsBlocked(libc::sigset_t);
-
-impl SignalsBlocked {
-    /// Blocks all signals.
-    pub fn new() -> Self {
-        // SAFETY: plain signal-set calls on local values.
-        unsafe {
-            let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
-            libc::sigfillset(&mut all);
-            libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
-            SignalsBlocked(before)
-        }
-    }
-}
-
-impl Drop for SignalsBlocked {
-    fn drop(&mut self) {
-        // SAFETY: restores the mask that `new` saved.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, std::ptr::null_mut()) };
     }
 }

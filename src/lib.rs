@@ -13,6 +13,7 @@ mod memory;
 mod models;
 mod planner;
 mod settings;
+mod signals;
 mod stats;
 mod vector;
 

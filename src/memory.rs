@@ -8,7 +8,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::interrupt::SignalsBlocked;
+use crate::signals::SignalsBlocked;
 
 /// So long after the last work memory is returned.
 const IDLE: Duration = Duration::from_millis(500);

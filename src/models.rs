@@ -10,15 +10,15 @@ use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
+use onnx::{Runtime, SessionOptions};
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
-use speech::embed::SpeakerModel;
-use speech::{Runtime, SessionOptions};
+use voice::embed::SpeakerModel;
 
 use crate::errors::Error;
-use crate::interrupt::SignalsBlocked;
+use crate::signals::SignalsBlocked;
 use crate::{settings, stats};
 
 /// What a model is for.
@@ -308,20 +308,20 @@ impl Engine {
     /// The ONNX Runtime library, opened at first use.
     ///
     /// # Errors
-    /// [`speech::Error::Library`].
-    pub fn runtime(&self) -> Result<Runtime, speech::Error> {
+    /// [`onnx::Error::Library`].
+    pub fn runtime(&self) -> Result<Runtime, onnx::Error> {
         Runtime::load(&self.library)
     }
 
     /// A model ready to use: one this backend has loaded already, or a new one from `open`.
     ///
     /// # Errors
-    /// [`speech::Error::Library`], [`speech::Error::Model`].
+    /// [`onnx::Error::Library`], [`onnx::Error::Model`].
     pub fn load<T: Send + 'static>(
         &self,
         model: &Model,
-        open: impl FnOnce(&Runtime, &Path, &SessionOptions) -> Result<T, speech::Error>,
-    ) -> Result<Loaded<T>, speech::Error> {
+        open: impl FnOnce(&Runtime, &Path, &SessionOptions) -> Result<T, onnx::Error>,
+    ) -> Result<Loaded<T>, onnx::Error> {
         let key = Key {
             path: model.path.clone(),
             narrow: model.narrow.clone(),
@@ -346,7 +346,7 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::load`].
-    pub fn speaker(&self, model: &Model) -> Result<Loaded<SpeakerModel>, speech::Error> {
+    pub fn speaker(&self, model: &Model) -> Result<Loaded<SpeakerModel>, onnx::Error> {
         self.load(model, |runtime, path, options| {
             let mut speaker = SpeakerModel::open(runtime, path, options)?;
             if let Some(narrow) = &model.narrow {

@@ -135,7 +135,7 @@ unsafe extern "C-unwind" fn check_cache_dir(
     unsafe {
         let shared = given(new)
             .filter(|dir| !dir.is_empty())
-            .is_some_and(|dir| matches!(speech::is_private(Path::new(&dir)), Ok(false)));
+            .is_some_and(|dir| matches!(onnx::is_private(Path::new(&dir)), Ok(false)));
         accept_unless(shared.then(|| {
             "The directory must belong to the server's user and be writable for nobody else.".into()
         }))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes crates/speech/tests/golden/diarize.json: each stage of diarization by its reference implementation.
+"""Makes crates/testing/golden/diarize.json: each stage of diarization by its reference implementation.
 
 - powerset: pyannote.audio's `Powerset(3, 2)`, and a sequence of classes as its multilabel
 - count: PyanNet in PyTorch on 10 s every 79920 samples, its soft multilabel summed over speakers and aggregated with
@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-OUT = ROOT / "crates/speech/tests/golden/diarize.json"
+OUT = ROOT / "crates/testing/golden/diarize.json"
 CLIP, STEP, WINDOW, SHIFT, FIELD = "conversation", 296 * 270, 160000, 270, 991
 VOICES = ((106_880, 24_000), (232_000, 24_000), (352_000, 24_000), (120_800, 12_480))  # start, samples
 

@@ -1,4 +1,4 @@
-"""What is done to narrow recordings and their voiceprints, as crates/speech/src/bandwidth/ does it."""
+"""What is done to narrow recordings and their voiceprints, as crates/voice/src/bandwidth/ does it."""
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ CHANNELS = {"8k": (range(50, 67), 59), "11k": (range(67, 74), 68)}  # where soun
 GUESSED = "11k"  # the other has a network of its own
 RIDGE = 0.01  # of the features' regression
 DAMPING = 0.003  # of the voiceprints' regression
-WEIGHTS = Path(__file__).parents[2] / "crates/speech/src/bandwidth/guess_11k.f32"
+WEIGHTS = Path(__file__).parents[2] / "crates/voice/src/bandwidth/guess_11k.f32"
 
 
 def channel(features, quiet):

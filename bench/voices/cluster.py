@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Clustering against others: CLUSTER_EXAMPLE [ROWS SPEAKERS ...]; numbers of rows and speakers in pairs.
 
-CLUSTER_EXAMPLE is the built example of crates/speech (cargo build --release -p speech --example cluster). fastcluster
+CLUSTER_EXAMPLE is the built example of crates/voice (cargo build --release -p voice --example cluster). fastcluster
 and scikit-learn run where their matrix of pairs fits (up to 20,000 rows).
 """
 import resource

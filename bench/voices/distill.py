@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the network for narrow recordings (crates/speech/src/bandwidth/mod.rs): CACHE MINUTES KEEP SPEECH CLIPS MODEL [FOLDER...]
+"""Makes the network for narrow recordings (crates/voice/src/bandwidth/mod.rs): CACHE MINUTES KEEP SPEECH CLIPS MODEL [FOLDER...]
 
 The speaker model MODEL is taught to give, of recordings through narrow channels, the voiceprints that it gives of the same
 speech in full band (knowledge distillation: Hinton, Vinyals and Dean 2015), and nearly the same values in between (FitNets:
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "models"))
 import convert_campplus
 
-GOLDEN = ROOT / "crates/speech/tests/golden/narrow.json"
+GOLDEN = ROOT / "crates/testing/golden/narrow.json"
 STEPS = 31  # of a change, to each side
 _, WHOLE = bandwidth.CHANNELS["8k"]  # bins
 LONGEST = 12  # seconds of a clip
@@ -363,7 +363,7 @@ def changed(model):
 
 
 def golden(network, clips):
-    """What crates/speech/tests/networks.rs compares with: clips without what is above 3.9 kHz."""
+    """What crates/voice/tests/networks.rs compares with: clips without what is above 3.9 kHz."""
     n, cut, made = np.arange(-128, 129), 3900 / speech.RATE, []
     taps = 2 * cut * np.sinc(2 * cut * n) * (0.42 + 0.5 * np.cos(np.pi * n / 128) + 0.08 * np.cos(2 * np.pi * n / 128))
     for clip in ("austen-1.wav", "dickens-1.wav", "cards-1.wav"):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fits the guess at what 11 kHz recordings lack (crates/speech/src/bandwidth/guess.rs), and tries it: SPEECH CLIPS MODEL
+"""Fits the guess at what 11 kHz recordings lack (crates/voice/src/bandwidth/guess.rs), and tries it: SPEECH CLIPS MODEL
 
 SPEECH is the folder of development recordings, CLIPS that of `models/fetch`. The fit takes the wide-band speech of both,
 without the speaker that SPEECH/formats is of; what it is worth comes from two fits that each saw the other half of the

@@ -15,7 +15,7 @@ import soundfile
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "target/models"
 CLIPS = ROOT / "target/speech"
-GOLDEN = ROOT / "crates/speech/tests/golden"
+GOLDEN = ROOT / "crates/testing/golden"
 RATE = 16000
 
 

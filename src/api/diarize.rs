@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 
 use audio::{Input, Selection};
+use diarize::{Diarization, Diarizer, Encoded, Options, Segmentation, Turn};
+use onnx::Cancel;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use speech::diarize::{Diarization, Diarizer, Encoded, Options, Segmentation, Turn};
-use speech::vad::Vad;
-use speech::{Cancel, diarize};
+use vad::Vad;
 
 use crate::api::call::{Args, Call};
 use crate::api::input::Recording;
@@ -148,7 +148,7 @@ impl Networks {
         selection: &Selection,
         options: &Options,
         cancel: &Cancel,
-    ) -> Result<Diarization, speech::Error> {
+    ) -> Result<Diarization, diarize::Error> {
         self.with(engine, |diarizer| {
             diarizer.diarize(&mut Encoded::new(input, selection), options, cancel)
         })
@@ -162,7 +162,7 @@ impl Networks {
         selection: &Selection,
         options: &Options,
         cancel: &Cancel,
-    ) -> Result<Diarization, speech::Error> {
+    ) -> Result<Diarization, diarize::Error> {
         let count = audio::probe(input, cancel.flag())?.channels.max(1);
         let of = |i| Selection {
             channel: audio::Channel::Index(i),
@@ -180,8 +180,8 @@ impl Networks {
     fn with<T>(
         &self,
         engine: &Engine,
-        work: impl FnOnce(&mut Diarizer) -> Result<T, speech::Error>,
-    ) -> Result<T, speech::Error> {
+        work: impl FnOnce(&mut Diarizer) -> Result<T, diarize::Error>,
+    ) -> Result<T, diarize::Error> {
         let mut segmentation = engine.load(&self.segmentation, Segmentation::open)?;
         let mut vad = engine.load(&self.vad, Vad::open)?;
         let mut speaker = engine.speaker(&self.speaker)?;
@@ -266,7 +266,11 @@ impl Diarized {
                     ..self.selection.clone()
                 };
                 let decoded = audio::decode(&self.input, &part, cancel.flag());
-                all.extend(decoded.map_err(|e| self.recording.blame(e.into()))?.samples);
+                all.extend(
+                    decoded
+                        .map_err(|e| self.recording.blame(Error::Decoding(e)))?
+                        .samples,
+                );
             }
             Ok(all)
         })

@@ -3,7 +3,7 @@
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde::Deserialize;
-use speech::similarity;
+use voice::similarity;
 
 use crate::api::call::Call;
 use crate::api::input::Recording;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use audio::{Audio, Input, Selection};
+use onnx::Cancel;
 use pgrx::prelude::*;
-use speech::Cancel;
 
 use crate::api::call::Source;
 use crate::api::options::Common;
@@ -90,7 +90,7 @@ impl Recording {
     }
 
     /// Names the recording in an error about it.
-    pub fn blame(&self, error: speech::Error) -> Error {
+    pub fn blame(&self, error: impl Into<Error>) -> Error {
         Error::of_recording(&self.name, error)
     }
 }

@@ -4,13 +4,12 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use diarize::Segmentation;
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use sha2::{Digest, Sha256};
-use speech::diarize::Segmentation;
-use speech::transcribe;
-use speech::vad::Vad;
+use vad::Vad;
 
 use crate::errors::Error;
 use crate::interrupt;
@@ -168,7 +167,7 @@ fn only_superusers(what: &str) -> Result<(), Error> {
 }
 
 /// Loads a model as its task would; gives the length of its vectors, if it makes any.
-fn load(engine: &Engine, model: &Model) -> Result<Option<usize>, speech::Error> {
+fn load(engine: &Engine, model: &Model) -> Result<Option<usize>, onnx::Error> {
     match model.task {
         Task::SpeakerEmbedding => {
             let mut speaker = engine.speaker(model)?;

@@ -1,11 +1,12 @@
 //! `ai_audio_quality`: whether a recording is fit to enrol a voice with; and speech-aware listening for others.
 
+use onnx::Cancel;
 use pgrx::IntoDatum;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use speech::score::{self, Quality, SHORT_MS, Side};
-use speech::vad::{Vad, WINDOW};
-use speech::{Cancel, similarity};
+use vad::{Vad, WINDOW};
+use voice::score::{self, Quality, SHORT_MS, Side};
+use voice::similarity;
 
 use crate::api::call::{Call, Source};
 use crate::api::input::Recording;
@@ -132,7 +133,7 @@ pub fn warn_of_little_speech(source: &Source, ms: u64) {
 /// is enough.
 ///
 /// # Errors
-/// [`speech::Error::Cancelled`], [`speech::Error::Inference`]. Without the model nothing is known and nothing said.
+/// [`onnx::Error::Cancelled`], [`onnx::Error::Inference`]. Without the model nothing is known and nothing said.
 pub fn short_speech(
     engine: &Engine,
     vad: &Model,

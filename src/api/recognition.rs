@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use audio::{Info, Input, Reader, Selection};
+use diarize::Diarization;
+use onnx::Cancel;
 use pgrx::prelude::*;
 use serde::{Deserialize, Deserializer};
-use speech::Cancel;
-use speech::diarize::{self, Diarization};
-use speech::transcribe::speakers::{Attribution, Grouping, Spoken};
-use speech::transcribe::{self, Detected, Language, Sentence, Transcriber};
-use speech::vad::Vad;
+use transcribe::speakers::{Attribution, Grouping, Spoken};
+use transcribe::{Detected, Language, Sentence, Transcriber};
+use vad::Vad;
 
 use crate::api::call::{Call, Source};
 use crate::api::diarize::Networks;

@@ -3,7 +3,7 @@
 use half::f16;
 use pgrx::prelude::*;
 use pgrx::{Array, pg_guard};
-use speech::similarity::{cosine, cosine_f16};
+use voice::similarity::{cosine, cosine_f16};
 
 use crate::vector::Detoasted;
 

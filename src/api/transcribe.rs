@@ -4,10 +4,10 @@ use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde::Deserialize;
-use speech::transcribe::document::{Document, Properties, Transcript, WordEntry};
-use speech::transcribe::speakers::{Spoken, join};
-use speech::transcribe::{Sentence, subtitles};
-use speech::vad::{self, Span, Vad, VadOptions};
+use transcribe::document::{Document, Properties, Transcript, WordEntry};
+use transcribe::speakers::{Spoken, join};
+use transcribe::{Sentence, subtitles};
+use vad::{Span, Vad, VadOptions};
 
 use crate::api::call::Call;
 use crate::api::input::Recording;

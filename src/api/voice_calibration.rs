@@ -5,8 +5,8 @@ use std::ffi::CString;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{AnyNumeric, FromDatum, IntoDatum};
-use speech::score::{self, Calibration, Fitted, Measured, Pair, Side};
-use speech::similarity::cosine;
+use voice::score::{self, Calibration, Fitted, Measured, Pair, Side};
+use voice::similarity::cosine;
 
 use crate::api::call::Args;
 use crate::api::record::Record;

@@ -9,7 +9,7 @@ use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use pgrx::prelude::*;
 use pgrx::{FromDatum, PgMemoryContexts};
 use serde::Deserialize;
-use speech::cluster::{self, Options, Rows};
+use voice::cluster::{self, Options, Rows};
 
 use crate::api::call::jsonb_options;
 use crate::api::options;
@@ -117,7 +117,7 @@ impl Partition {
             let rows = usize::try_from(pg_guard_ffi_boundary(|| WinGetPartitionRowCount(window)))
                 .unwrap_or(0);
             if rows > i32::MAX as usize / size_of::<u32>() - 1 {
-                return Err(speech::Error::Memory {
+                return Err(voice::Error::Memory {
                     need: Rows::bytes(rows, 1),
                     limit: settings::cluster_memory(),
                 }

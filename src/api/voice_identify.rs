@@ -10,8 +10,8 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde::Deserialize;
 use serde_json::Map;
-use speech::score::{Calibration, Measured, Side, as_norm};
-use speech::similarity::cosine;
+use voice::score::{Calibration, Measured, Side, as_norm};
+use voice::similarity::cosine;
 
 use crate::api::call::Args;
 use crate::api::options;

@@ -5,7 +5,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde::Deserialize;
 use serde_json::Map;
-use speech::score::{Calibration, Measured, Side};
+use voice::score::{Calibration, Measured, Side};
 
 use crate::api::call::Args;
 use crate::api::options::{self, Common};

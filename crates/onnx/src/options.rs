@@ -1,0 +1,64 @@
+//! How a session is opened, and what all of them have in common.
+
+use std::path::PathBuf;
+
+use ort::ep::CPU;
+use ort::logging::LogLevel;
+use ort::session::builder::SessionBuilder;
+
+use crate::{Error, Runtime};
+
+/// How a session is opened.
+#[derive(Clone, Debug)]
+pub struct SessionOptions {
+    /// Threads inside one operator, at least 1.
+    pub threads: usize,
+    /// Where optimised, mapped copies live; `None`: load the model file itself.
+    pub cache_dir: Option<PathBuf>,
+    /// Let ONNX Runtime rearrange weights at load: private memory and load time, for speed where kernels need it
+    /// (quantised matrix products do, convolutions in the cached NCHWc layout do not).
+    pub prepack: bool,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self {
+            threads: 1,
+            cache_dir: None,
+            prepack: false,
+        }
+    }
+}
+
+pub(crate) fn builder(
+    runtime: &Runtime,
+    options: &SessionOptions,
+) -> Result<SessionBuilder, Error> {
+    let mut builder = ort::session::Session::builder(runtime.environment())?
+        .with_log_level(LogLevel::Fatal)
+        .map_err(ort::Error::from)?
+        .with_intra_threads(options.threads.max(1))
+        .map_err(ort::Error::from)?
+        // Idle threads of one backend must not burn the cores of the others.
+        .with_config_entry("session.force_spinning_stop", "1")
+        .map_err(ort::Error::from)?
+        // No arena: it would keep the largest activation for the life of the process.
+        .with_execution_providers([CPU::default().with_arena_allocator(false).build()])
+        .map_err(ort::Error::from)?;
+    if int8_saturates() {
+        builder = builder
+            .with_config_entry("session.x64quantprecision", "1")
+            .map_err(ort::Error::from)?;
+    }
+    Ok(builder)
+}
+
+/// Whether this processor sums products of int8 in 16 bits, where large ones are cut off: x86 before VNNI.
+fn int8_saturates() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let saturates =
+        !(is_x86_feature_detected!("avx512vnni") || is_x86_feature_detected!("avxvnni"));
+    #[cfg(not(target_arch = "x86_64"))]
+    let saturates = false;
+    saturates
+}

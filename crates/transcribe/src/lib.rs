@@ -1,0 +1,47 @@
+//! Speech to text: recordings of any length in, sentences with times out, by Whisper and Moonshine models.
+//!
+//! A [`Transcriber`] streams (`transcriber.rs`): samples are read in blocks, silero VAD finds speech in them, speech is packed into
+//! chunks of at most the model's window, cut at pauses (`pack.rs`), chunks go through the model in batches (`model.rs`), and their
+//! words become sentences (`sentences.rs`). Memory does not grow with the recording.
+//!
+//! Inside a model of a family (`family.rs`: `whisper.rs`, `moonshine.rs`), a file per stage:
+//!
+//! 1. `decoder.rs`: the network, from encoded audio and tokens to logits, with its cache; `tokenizer.rs`: tokens and text;
+//! 2. `search.rs`, `beam.rs`, `logits.rs`: from logits to a text;
+//! 3. `guard.rs`: whether it was invented;
+//! 4. `align.rs`, `onset.rs`, `words.rs`: when its words were said.
+//!
+//! What is made of sentences: [`speakers`] (who said them), [`subtitles`], [`document`] (other APIs' JSON).
+//!
+//! Sources: OpenAI Whisper (decoding rules, word timing), WhisperX (VAD, then batches), Moonshine (output cap).
+#![warn(missing_docs)]
+
+mod align;
+mod beam;
+mod decoder;
+pub mod document;
+mod error;
+mod family;
+mod guard;
+mod languages;
+mod logits;
+mod model;
+mod moonshine;
+mod onset;
+mod pack;
+mod search;
+mod sentence;
+mod sentences;
+pub mod speakers;
+pub mod subtitles;
+mod tokenizer;
+mod transcriber;
+mod whisper;
+mod words;
+
+pub use error::Error;
+pub use family::{Options, Task};
+pub use languages::{LANGUAGES, Language, codes};
+pub use model::Model;
+pub use sentence::{Sentence, Word};
+pub use transcriber::{Detected, Transcriber, VAD};

@@ -1,0 +1,296 @@
+//! Voiceprints: one vector per recording from a speaker model.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+use audio::fbank::Fbank;
+use onnx::{Cancel, Runtime, Session, SessionOptions};
+use ort::value::TensorRef;
+
+use crate::{Error, bandwidth, similarity};
+
+/// Mel bins of the features that every speaker model of this family takes.
+pub const MELS: usize = 80;
+/// Longest stretch that goes through the network at once, samples. Longer recordings are cut into equal windows, so
+/// that memory does not grow with them.
+const WINDOW: usize = 30 * audio::SAMPLE_RATE as usize;
+
+/// Shortest recording that has a voiceprint. Below it the features, less their mean, say ever less of the voice: at one
+/// frame everybody is alike, at 0.4 s every fourth decision is wrong (docs/thresholds.md).
+const SHORTEST_MS: u64 = 400;
+
+/// A speaker model with input `[N, T, 80]` (Kaldi filter bank, mean-normalised) and output `[N, D]`: CAM++ and the
+/// 3D-Speaker, WeSpeaker and sherpa-onnx exports.
+pub struct SpeakerModel {
+    session: Session,
+    fbank: Fbank,
+    dimensions: usize,
+    narrow: Option<Narrow>,
+    /// Power of white noise in each bin.
+    noise: [f64; MELS],
+}
+
+/// Mean-normalised features, as a speaker model takes them.
+pub struct Features {
+    /// `[frames, 80]`, row-major.
+    pub rows: Vec<f32>,
+    /// What they came through.
+    pub band: Band,
+}
+
+/// The band of a recording: whole, or narrow like a telephone's.
+#[derive(Clone, Copy)]
+pub struct Band(Option<&'static bandwidth::Channel>);
+
+impl Band {
+    fn has_network(&self) -> bool {
+        self.0.is_some_and(bandwidth::Channel::has_network)
+    }
+}
+
+/// A network for narrow recordings, opened when the first one comes.
+struct Narrow {
+    runtime: Runtime,
+    path: PathBuf,
+    options: SessionOptions,
+    session: Option<Session>,
+}
+
+impl Narrow {
+    fn session(&mut self) -> Result<&mut Session, onnx::Error> {
+        if self.session.is_none() {
+            self.session = Some(Session::open(&self.runtime, &self.path, &self.options)?);
+        }
+        Ok(self.session.as_mut().expect("just opened"))
+    }
+}
+
+impl SpeakerModel {
+    /// Opens a speaker model.
+    ///
+    /// # Errors
+    /// [`onnx::Error::Model`] if the graph does not take `[N, T, 80]` and give `[N, D]`.
+    pub fn open(
+        runtime: &Runtime,
+        path: &Path,
+        options: &SessionOptions,
+    ) -> Result<Self, onnx::Error> {
+        let session = Session::open(runtime, path, options)?;
+        let shape = |outlets: &[ort::value::Outlet]| match outlets {
+            [only, ..] => only
+                .dtype()
+                .tensor_shape()
+                .map(|s| s.to_vec())
+                .unwrap_or_default(),
+            [] => Vec::new(),
+        };
+        let wrong = |reason: String| onnx::Error::Model {
+            path: path.into(),
+            reason,
+        };
+        let (given, made) = (shape(session.inputs()), shape(session.outputs()));
+        if session.inputs().len() != 1 || given.len() != 3 || given[2] != MELS as i64 {
+            return Err(wrong(format!(
+                "a speaker model takes one input [N, T, {MELS}], this one takes {given:?}"
+            )));
+        }
+        let dimensions = match made[..] {
+            [_, d] if d > 0 => d as usize,
+            _ => {
+                return Err(wrong(format!(
+                    "a speaker model gives [N, dimensions], this one gives {made:?}"
+                )));
+            }
+        };
+        let fbank = Fbank::new();
+        Ok(SpeakerModel {
+            session,
+            dimensions,
+            narrow: None,
+            noise: fbank.white_noise(),
+            fbank,
+        })
+    }
+
+    /// Helps telephone recordings and the like (`bandwidth/`): those of 8 kHz by a network of their own, whose voiceprints
+    /// compare to those of the other; those of 11 kHz by a guess at what is missing. Both were made for CAM++ alone.
+    /// Without, they are heard as they are. It changes no wide-band recording.
+    pub fn help_narrow(&mut self, runtime: &Runtime, path: &Path, options: &SessionOptions) {
+        self.narrow = (self.dimensions == bandwidth::DIMENSIONS).then(|| Narrow {
+            runtime: runtime.clone(),
+            path: path.into(),
+            options: options.clone(),
+            session: None,
+        });
+    }
+
+    /// Opens what is opened when it is first needed.
+    ///
+    /// # Errors
+    /// [`onnx::Error::Model`].
+    pub fn warm_up(&mut self) -> Result<(), onnx::Error> {
+        let narrow = self.narrow.as_mut().map(Narrow::session);
+        narrow.transpose().map(drop)
+    }
+
+    /// Features of samples at 16 kHz, as this model takes them.
+    pub fn features(&mut self, samples: &[f32]) -> Features {
+        let (mut rows, power) = self.fbank.compute_with_power(samples);
+        let band = bandwidth::channel(&power, &self.noise).filter(|_| self.narrow.is_some());
+        if let Some(channel) = band {
+            channel.mend(&mut rows);
+        }
+        let band = Band(band);
+        Features { rows, band }
+    }
+
+    /// The length of a voiceprint.
+    pub fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// The voiceprint of a recording: samples at 16 kHz in, a vector of [`SpeakerModel::dimensions`] out, not
+    /// normalised.
+    ///
+    /// Up to 30 s go through the network at once, as in the reference. Longer recordings are cut into equal windows
+    /// and the normalised vectors averaged (better than one vector of concatenated audio: 3D-Speaker issue 164), at
+    /// the mean of their norms.
+    ///
+    /// # Errors
+    /// [`Error::TooShort`] below 0.4 s, [`Error::Silent`], [`Error::Onnx`].
+    pub fn embed(&mut self, samples: &[f32], cancel: &Cancel) -> Result<Vec<f32>, Error> {
+        let got_ms = samples.len() as u64 * 1000 / u64::from(audio::SAMPLE_RATE);
+        if got_ms < SHORTEST_MS {
+            return Err(Error::TooShort {
+                got_ms,
+                need_ms: SHORTEST_MS,
+            });
+        }
+        // The features of silence are constant: they would make a voiceprint, and it would be nobody's.
+        if samples.iter().all(|x| *x == samples[0]) {
+            return Err(Error::Silent);
+        }
+        if samples.len() <= WINDOW {
+            return self.window(samples, cancel);
+        }
+        let windows = samples.len().div_ceil(WINDOW);
+        let (mut sum, mut norms) = (vec![0f32; self.dimensions], 0f64);
+        for i in 0..windows {
+            let (from, to) = (
+                i * samples.len() / windows,
+                (i + 1) * samples.len() / windows,
+            );
+            let mut v = self.window(&samples[from..to], cancel)?;
+            norms += v.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+            similarity::normalize(&mut v);
+            sum.iter_mut().zip(&v).for_each(|(s, x)| *s += x);
+        }
+        similarity::normalize(&mut sum);
+        let norm = (norms / windows as f64) as f32;
+        sum.iter_mut().for_each(|x| *x *= norm);
+        Ok(sum)
+    }
+
+    fn window(&mut self, samples: &[f32], cancel: &Cancel) -> Result<Vec<f32>, Error> {
+        cancel.check()?;
+        let features = self.features(samples);
+        self.embed_features(&features.rows, &[features.band], cancel)
+            .map(|mut all| all.remove(0))
+    }
+
+    /// Voiceprints of windows of equal length, in one run of the network.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if lengths differ; as [`SpeakerModel::embed`] otherwise.
+    pub fn embed_batch(
+        &mut self,
+        windows: &[&[f32]],
+        cancel: &Cancel,
+    ) -> Result<Vec<Vec<f32>>, Error> {
+        let Some(length) = windows.first().map(|w| w.len()) else {
+            return Ok(Vec::new());
+        };
+        if windows.iter().any(|w| w.len() != length) {
+            return Err(Error::Invalid(
+                "windows of one batch must be equally long".into(),
+            ));
+        }
+        let (mut rows, mut bands) = (Vec::new(), Vec::new());
+        for window in windows {
+            cancel.check()?;
+            let features = self.features(window);
+            rows.extend(features.rows);
+            bands.push(features.band);
+        }
+        self.embed_features(&rows, &bands, cancel)
+    }
+
+    /// Voiceprints of windows of mean-normalised features, `[windows, frames, 80]` row-major, each with its band.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the length does not divide; [`Error::Onnx`].
+    pub fn embed_features(
+        &mut self,
+        features: &[f32],
+        bands: &[Band],
+        cancel: &Cancel,
+    ) -> Result<Vec<Vec<f32>>, Error> {
+        let batch = bands.len();
+        let frames = features.len() / MELS / batch.max(1);
+        if frames == 0 || features.len() != batch * frames * MELS {
+            return Err(Error::Invalid(format!(
+                "{} features are not {batch} windows of {MELS} bins",
+                features.len()
+            )));
+        }
+        let mut made = vec![Vec::new(); batch];
+        for narrow in [false, true] {
+            let those: Vec<usize> = (0..batch)
+                .filter(|i| bands[*i].has_network() == narrow)
+                .collect();
+            if those.is_empty() {
+                continue;
+            }
+            let window = |i: &usize| &features[i * frames * MELS..][..frames * MELS];
+            let given: Cow<[f32]> = if those.len() == batch {
+                features.into()
+            } else {
+                those.iter().map(window).collect::<Vec<_>>().concat().into()
+            };
+            let voiceprints = self.run(narrow, &given, frames, cancel)?;
+            for (i, mut voiceprint) in those.into_iter().zip(voiceprints) {
+                if let Band(Some(channel)) = bands[i] {
+                    channel.correct(&mut voiceprint);
+                }
+                made[i] = voiceprint;
+            }
+        }
+        Ok(made)
+    }
+
+    fn run(
+        &mut self,
+        narrow: bool,
+        features: &[f32],
+        frames: usize,
+        cancel: &Cancel,
+    ) -> Result<Vec<Vec<f32>>, onnx::Error> {
+        let session = match &mut self.narrow {
+            Some(network) if narrow => network.session()?,
+            _ => &mut self.session,
+        };
+        let batch = features.len() / (frames * MELS);
+        let tensor = TensorRef::from_array_view(([batch, frames, MELS], features))?;
+        let outputs = session.run(ort::inputs![tensor], cancel)?;
+        let (shape, values) = outputs[0].try_extract_tensor::<f32>()?;
+        if values.len() != batch * self.dimensions || values.iter().any(|x| !x.is_finite()) {
+            return Err(onnx::Error::Inference(format!(
+                "the model gave {shape:?} values, or some that are not finite"
+            )));
+        }
+        Ok(values
+            .chunks_exact(self.dimensions)
+            .map(<[f32]>::to_vec)
+            .collect())
+    }
+}
