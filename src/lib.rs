@@ -2,11 +2,16 @@
 //!
 //! This package is the SQL skin: arguments in, errors out. What it calls lives under `crates/` and knows nothing of
 //! Postgres. SQL declarations are written by hand in `sql/`.
+//!
+//! Floors, each of which knows those below: `api`, the SQL functions by family, and `planner`; `steps`, the work
+//! that several families share; `call`, what every call goes through; `models` and `interrupt`; and at the
+//! bottom `settings`, `errors`, `vector`, `stats`, `memory`, `signals`.
 
 use pgrx::prelude::*;
 
 mod api;
 mod backtrace;
+mod call;
 mod errors;
 mod interrupt;
 mod memory;
@@ -15,6 +20,7 @@ mod planner;
 mod settings;
 mod signals;
 mod stats;
+mod steps;
 mod vector;
 
 ::pgrx::pg_module_magic!();

@@ -1,4 +1,4 @@
-//! Threads that Postgres' signals do not reach.
+//! Threads beside the backend's own.
 
 /// All signals blocked in this thread until dropped; threads made meanwhile keep them blocked, so that Postgres'
 /// handlers only ever run on the backend's own thread.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 // The extension itself cannot be linked without a server; its parser knows nothing of one.
 #[allow(dead_code)]
-#[path = "../../src/api/options.rs"]
+#[path = "../../src/call/options.rs"]
 mod options;
 
 #[allow(dead_code)]

@@ -3,20 +3,20 @@
 use std::collections::VecDeque;
 
 use audio::{Input, Selection};
-use diarize::{Diarization, Diarizer, Encoded, Options, Segmentation, Turn};
-use onnx::Cancel;
+use diarize::{Diarization, Options, Turn};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use vad::Vad;
 
-use crate::api::call::{Args, Call};
-use crate::api::input::Recording;
-use crate::api::library;
-use crate::api::options::{self, Channel, Common};
+use crate::call::arguments::{Args, Call};
+use crate::call::clip::Format;
+use crate::call::options::{self, Channel, Common};
+use crate::call::recording::Recording;
 use crate::errors::Error;
-use crate::models::{Engine, Model, Task};
+use crate::models::Engine;
+use crate::steps::diarization::Networks;
+use crate::steps::names::Names;
 use crate::vector::Vector;
 use crate::{interrupt, settings, stats};
 
@@ -60,24 +60,6 @@ struct ExtractOptions {
     format: Format,
 }
 
-/// The container of a clip: 16-bit mono at 16 kHz in either.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
-#[serde(rename_all = "lowercase")]
-enum Format {
-    #[default]
-    Wav,
-    Flac,
-}
-
-impl Format {
-    fn write(self, samples: &[f32]) -> Vec<u8> {
-        match self {
-            Format::Wav => audio::wav::write(samples, audio::SAMPLE_RATE),
-            Format::Flac => audio::flac::write(samples, audio::SAMPLE_RATE),
-        }
-    }
-}
-
 impl DiarizeOptions {
     fn checked(&self) -> Result<Options, Error> {
         let base = Options::default();
@@ -109,88 +91,6 @@ impl DiarizeOptions {
             merge_gap_ms: self.merge_gap.unwrap_or(base.merge_gap_ms),
             min_turn_ms: self.min_turn.unwrap_or(base.min_turn_ms),
         })
-    }
-}
-
-/// The networks of diarization, looked up on the backend's thread.
-pub struct Networks {
-    segmentation: Model,
-    vad: Model,
-    speaker: Model,
-}
-
-impl Networks {
-    /// The built-in ones.
-    ///
-    /// # Errors
-    /// [`Error::UnknownModel`].
-    pub fn find() -> Result<Self, Error> {
-        Ok(Networks {
-            segmentation: Model::find("segmentation", Task::SpeakerSegmentation)?,
-            vad: Model::find("vad", Task::VoiceActivityDetection)?,
-            speaker: Model::find("audio_embedding", Task::SpeakerEmbedding)?,
-        })
-    }
-
-    /// Length of a speaker's voiceprint.
-    fn dimensions(&self) -> usize {
-        self.speaker.dimensions.unwrap_or(1) as usize
-    }
-
-    /// Who spoke when in a selection of a recording, times from its start. To be called on the worker's thread.
-    ///
-    /// # Errors
-    /// Those of the recording and the networks.
-    pub fn diarize(
-        &self,
-        engine: &Engine,
-        input: &Input,
-        selection: &Selection,
-        options: &Options,
-        cancel: &Cancel,
-    ) -> Result<Diarization, diarize::Error> {
-        self.with(engine, |diarizer| {
-            diarizer.diarize(&mut Encoded::new(input, selection), options, cancel)
-        })
-    }
-
-    /// The same for a call with a side per channel.
-    fn sides(
-        &self,
-        engine: &Engine,
-        input: &Input,
-        selection: &Selection,
-        options: &Options,
-        cancel: &Cancel,
-    ) -> Result<Diarization, diarize::Error> {
-        let count = audio::probe(input, cancel.flag())?.channels.max(1);
-        let of = |i| Selection {
-            channel: audio::Channel::Index(i),
-            ..selection.clone()
-        };
-        let selections: Vec<Selection> = (0..count).map(of).collect();
-        let mut sides: Vec<Encoded> = selections.iter().map(|s| Encoded::new(input, s)).collect();
-        let mut channels: Vec<&mut dyn diarize::Recording> = Vec::new();
-        sides.iter_mut().for_each(|side| channels.push(side));
-        self.with(engine, |diarizer| {
-            diarizer.sides(&mut channels, options, cancel)
-        })
-    }
-
-    fn with<T>(
-        &self,
-        engine: &Engine,
-        work: impl FnOnce(&mut Diarizer) -> Result<T, diarize::Error>,
-    ) -> Result<T, diarize::Error> {
-        let mut segmentation = engine.load(&self.segmentation, Segmentation::open)?;
-        let mut vad = engine.load(&self.vad, Vad::open)?;
-        let mut speaker = engine.speaker(&self.speaker)?;
-        let mut diarizer = Diarizer {
-            segmentation: &mut segmentation,
-            vad: &mut vad,
-            speaker: &mut speaker,
-        };
-        stats::INFERENCE_US.time(|| work(&mut diarizer))
     }
 }
 
@@ -307,7 +207,7 @@ fn diarize_rows(mut call: Call) -> Result<Vec<DiarizeRow>, Error> {
     stats::CALLS.add(1);
     let (common, own) = options::read::<DiarizeOptions>(std::mem::take(&mut call.options))?;
     let checked = own.checked()?;
-    let library = own.library.as_ref().map(library::Library::of).transpose()?;
+    let library = own.library.as_ref().map(Names::of).transpose()?;
     if let Some(library) = &library {
         // A wrong column is better known now than in an hour.
         let anybody = Vector(vec![1.0; Networks::find()?.dimensions()]);

@@ -5,11 +5,12 @@ use pgrx::prelude::*;
 use serde::Deserialize;
 use voice::similarity;
 
-use crate::api::call::Call;
-use crate::api::input::Recording;
-use crate::api::{options, quality};
+use crate::call::arguments::Call;
+use crate::call::options;
+use crate::call::recording::Recording;
 use crate::errors::Error;
 use crate::models::{Engine, Model, Task};
+use crate::steps::hearing;
 use crate::vector::{MAX_DIMENSIONS, Vector};
 use crate::{interrupt, stats};
 
@@ -41,7 +42,7 @@ fn embed(call: Call) -> Result<Option<Vector>, Error> {
         .map(|d| padded_dimensions(d, &model))
         .transpose()?;
     let selection = common.selection()?;
-    let (engine, vad) = (Engine::current(), quality::vad()?);
+    let (engine, vad) = (Engine::current(), hearing::vad()?);
     let voiceprint = Recording::new(&call.source).and_then(|recording| {
         interrupt::run(|cancel| -> Result<_, Error> {
             let audio = recording.decode(&selection, cancel)?;
@@ -50,7 +51,7 @@ fn embed(call: Call) -> Result<Option<Vector>, Error> {
             let voiceprint = voiceprint.map_err(|e| recording.blame(e))?;
             Ok((
                 voiceprint,
-                quality::short_speech(&engine, &vad, &audio.samples, cancel)?,
+                hearing::short_speech(&engine, &vad, &audio.samples, cancel)?,
             ))
         })
     });
@@ -58,7 +59,7 @@ fn embed(call: Call) -> Result<Option<Vector>, Error> {
         return Ok(None);
     };
     if let Some(ms) = little {
-        quality::warn_of_little_speech(&call.source, ms);
+        hearing::warn_of_little_speech(&call.source, ms);
     }
     if own.normalize {
         similarity::normalize(&mut voiceprint);

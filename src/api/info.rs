@@ -5,9 +5,9 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde_json::json;
 
-use crate::api::call::Call;
-use crate::api::input::Recording;
-use crate::api::options::{self, NoMore};
+use crate::call::arguments::Call;
+use crate::call::options::{self, NoMore};
+use crate::call::recording::Recording;
 use crate::errors::Error;
 use crate::models::Engine;
 use crate::{interrupt, stats};

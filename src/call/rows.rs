@@ -1,4 +1,4 @@
-//! Rows as results of functions with OUT parameters.
+//! Results: rows of functions with OUT parameters, and times in them.
 
 use pgrx::callconv::{BoxRet, FcInfo};
 use pgrx::datum::Datum;
@@ -54,4 +54,9 @@ unsafe impl BoxRet for Record {
         // SAFETY: a fresh datum of the declared type.
         unsafe { fcinfo.return_raw_datum(self.0) }
     }
+}
+
+/// Milliseconds as SQL has them; recordings are days long at most.
+pub fn ms(value: u64) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
 }

@@ -7,12 +7,12 @@ use serde::Deserialize;
 use serde_json::Map;
 use voice::score::{Calibration, Measured, Side};
 
-use crate::api::call::Args;
-use crate::api::options::{self, Common};
-use crate::api::quality::{self, Heard};
-use crate::api::record::Record;
-use crate::api::voice_calibration::{chosen, similarity};
+use crate::call::arguments::Args;
+use crate::call::options::{self, Common};
+use crate::call::rows::Record;
 use crate::errors::Error;
+use crate::steps::calibration::{chosen, prior, side, similarity};
+use crate::steps::hearing::{self, Heard};
 use crate::vector::Vector;
 
 /// What both forms take.
@@ -112,7 +112,7 @@ fn verify_recordings(
 }
 
 fn hear(args: &Args, index: usize, common: &Common, model: Option<&str>) -> Result<Heard, Error> {
-    quality::hear(&args.source(index)?, common, model)
+    hearing::hear(&args.source(index)?, common, model)
 }
 
 /// same_speaker, probability, similarity, threshold.
@@ -132,34 +132,4 @@ fn verdict(
         similarity.and_then(IntoDatum::into_datum),
         threshold.into_datum(),
     ]
-}
-
-/// What is known of one side.
-///
-/// # Errors
-/// [`Error::Options`] for a duration that is none.
-pub fn side(option: &str, seconds: Option<f64>, narrow: bool) -> Result<Side, Error> {
-    match seconds {
-        None => Ok(Side {
-            narrow,
-            ..Side::default()
-        }),
-        Some(seconds) if seconds.is_finite() && seconds >= 0.0 => Ok(Side { seconds, narrow }),
-        Some(wrong) => Err(Error::Options(format!(
-            "option \"{option}\" is a number of seconds, not {wrong}"
-        ))),
-    }
-}
-
-/// The prior, 0.5 if not given.
-///
-/// # Errors
-/// [`Error::Options`] outside 0 to 1.
-pub fn prior(prior: Option<f64>) -> Result<f64, Error> {
-    match prior.unwrap_or(0.5) {
-        p if p > 0.0 && p < 1.0 => Ok(p),
-        p => Err(Error::Options(format!(
-            "option \"prior\" is a probability between 0 and 1, not {p}"
-        ))),
-    }
 }

@@ -10,7 +10,7 @@ use pgrx::FromDatum;
 use pgrx::prelude::*;
 use serde_json::{Map, Value};
 
-use crate::api::options;
+use crate::call::options;
 use crate::errors::Error;
 
 /// A recording as given: text names it, bytes are it.

@@ -1,75 +1,22 @@
-//! Which calibration turns a score into a probability, and `ai_voice_calibrate`, which fits one to the user's pairs.
+//! `ai_voice_calibrate`: fits a calibration to the user's pairs.
 
 use std::ffi::CString;
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{AnyNumeric, FromDatum, IntoDatum};
-use voice::score::{self, Calibration, Fitted, Measured, Pair, Side};
-use voice::similarity::cosine;
+use voice::score::{self, Fitted, Measured, Pair, Side};
 
-use crate::api::call::Args;
-use crate::api::record::Record;
+use crate::call::arguments::Args;
+use crate::call::rows::Record;
 use crate::errors::Error;
 use crate::interrupt;
-use crate::models::{Model, Task};
-use crate::vector::{Vector, oid_of};
+use crate::steps::calibration::{similarity, usual};
+use crate::vector::oid_of;
 
-/// The model whose calibration serves where none is named.
-const USUAL_MODEL: &str = "audio_embedding";
 /// Rows of the user's query that are read at a time, and at most.
 const BATCH: i64 = 10_000;
 const MAX_PAIRS: usize = 2_000_000;
-
-/// The calibration of a name, else the one that comes with the model.
-///
-/// # Errors
-/// [`Error::Argument`] if there is none.
-pub fn chosen(
-    name: Option<&str>,
-    model: Option<&str>,
-    measured: Measured,
-) -> Result<Calibration, Error> {
-    match name {
-        Some(name) => stored(name),
-        None => standard(model.unwrap_or(USUAL_MODEL), measured),
-    }
-}
-
-fn standard(model: &str, measured: Measured) -> Result<Calibration, Error> {
-    let model = Model::find(model, Task::SpeakerEmbedding)?.name;
-    let none = || {
-        Error::Argument(format!(
-            "there is no calibration for model \"{model}\": fit one with ai_voice_calibrate and name it in option \"calibration\""
-        ))
-    };
-    score::standard(&model)
-        .map(|s| *s.of(measured))
-        .ok_or_else(none)
-}
-
-fn stored(name: &str) -> Result<Calibration, Error> {
-    let query = "SELECT score, score_shortness, intercept, shortness FROM ai_audio.calibrations
-                 WHERE name OPERATOR(pg_catalog.=) $1";
-    Spi::connect(|client| {
-        let rows = client.select(query, Some(1), &[name.into()])?;
-        let Some(row) = rows.into_iter().next() else {
-            return Err(Error::Argument(format!(
-                "there is no calibration \"{name}\": see the table ai_audio.calibrations"
-            )));
-        };
-        let value =
-            |column: &str| -> Result<f64, Error> { Ok(row[column].value()?.unwrap_or_default()) };
-        Ok(Calibration {
-            score: value("score")?,
-            score_shortness: value("score_shortness")?,
-            intercept: value("intercept")?,
-            shortness: value("shortness")?,
-            both_narrow: 0.0,
-            one_narrow: 0.0,
-        })
-    })
-}
 
 /// `ai_voice_calibrate(query, name)`: fits a calibration to labelled pairs and keeps it under a name.
 #[pg_extern]
@@ -84,7 +31,7 @@ fn ai_voice_calibrate(fcinfo: pg_sys::FunctionCallInfo) -> Result<Record, ErrorR
         ))
         .into());
     }
-    let base = standard(USUAL_MODEL, Measured::Similarity)?;
+    let base = usual(Measured::Similarity)?;
     let pairs = pairs_of(&query)?;
     let fitted = interrupt::run(|cancel| score::fit(&pairs, &base, cancel))?;
     let same = pairs.iter().filter(|p| p.same).count() as i64;
@@ -306,23 +253,4 @@ fn number(value: (pg_sys::Datum, bool, pg_sys::Oid)) -> Option<f64> {
         pg_sys::INT8OID => get::<i64>(value).map(|n| n as f64),
         _ => get::<f64>(value),
     }
-}
-
-/// The similarity of two voiceprints; nothing if either is missing or zero.
-///
-/// # Errors
-/// [`Error::Argument`] for different dimensions.
-pub fn similarity(a: Option<Vector>, b: Option<Vector>) -> Result<Option<f64>, Error> {
-    let (Some(Vector(a)), Some(Vector(b))) = (a, b) else {
-        return Ok(None);
-    };
-    if a.len() != b.len() {
-        let message = format!(
-            "different dimensions: {} and {}; voiceprints of different models cannot be compared",
-            a.len(),
-            b.len()
-        );
-        return Err(Error::Argument(message));
-    }
-    Ok(cosine(&a, &b))
 }

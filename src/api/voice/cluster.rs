@@ -11,8 +11,8 @@ use pgrx::{FromDatum, PgMemoryContexts};
 use serde::Deserialize;
 use voice::cluster::{self, Options, Rows};
 
-use crate::api::call::jsonb_options;
-use crate::api::options;
+use crate::call::arguments::jsonb_options;
+use crate::call::options;
 use crate::errors::Error;
 use crate::vector::Detoasted;
 use crate::{interrupt, settings};

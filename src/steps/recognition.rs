@@ -12,12 +12,12 @@ use transcribe::speakers::{Attribution, Grouping, Spoken};
 use transcribe::{Detected, Language, Sentence, Transcriber};
 use vad::Vad;
 
-use crate::api::call::{Call, Source};
-use crate::api::diarize::Networks;
-use crate::api::input::Recording;
-use crate::api::options::{Channel, Common};
+use crate::call::arguments::{Call, Source};
+use crate::call::options::{Channel, Common};
+use crate::call::recording::Recording;
 use crate::errors::Error;
 use crate::models::{Engine, Loaded, Model, Task};
+use crate::steps::diarization::Networks;
 use crate::{interrupt, settings, stats};
 
 /// The model when none is named.

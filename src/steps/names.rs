@@ -1,23 +1,23 @@
-//! The option `library` of diarization: a table of known voices, asked as `ai_voice_identify` asks it, with the caller's
-//! privileges and row security.
+//! The option `library`: a table of known voices that speakers get their names from, asked as `ai_voice_identify` asks
+//! it, with the caller's privileges and row security.
 
 use pgrx::prelude::*;
 use serde_json::{Map, Value};
 
-use crate::api::voice_identify::identify;
 use crate::errors::Error;
+use crate::steps::identify::identify;
 use crate::vector::Vector;
 
 /// Probability at which two speakers may have one name: a voice that was taken for two.
 const SURE: f64 = 0.9;
 
 /// A table of known voices and how to ask it.
-pub struct Library {
+pub struct Names {
     table: pg_sys::Oid,
     options: Map<String, Value>,
 }
 
-impl Library {
+impl Names {
     /// Reads `'table'` or `{table: 'table', ..}`, the rest being options of `ai_voice_identify`. The name is looked up
     /// as any table's name in a query.
     ///
@@ -47,7 +47,7 @@ impl Library {
                 "option \"library\": relation \"{name}\" does not exist"
             ))
         };
-        Ok(Library {
+        Ok(Names {
             table: table.ok_or_else(missing)?,
             options,
         })

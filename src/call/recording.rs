@@ -8,8 +8,8 @@ use audio::{Audio, Input, Selection};
 use onnx::Cancel;
 use pgrx::prelude::*;
 
-use crate::api::call::Source;
-use crate::api::options::Common;
+use crate::call::arguments::Source;
+use crate::call::options::Common;
 use crate::errors::Error;
 use crate::{settings, stats};
 

@@ -1,0 +1,8 @@
+//! What every function shares, in the order of a call: its arguments, their options, the recording opened with the
+//! caller's privileges, and the result.
+
+pub mod arguments;
+pub mod clip;
+pub mod options;
+pub mod recording;
+pub mod rows;

@@ -1,0 +1,181 @@
+//! Whose voice it is, from a library of any size, or nobody's.
+//!
+//! Scores of the nearest rows are normalised against a cohort, a sample of the library's other voices, so that channel
+//! and language of the library do not shift them (AS-norm), and calibrated. The best name competes with the runners-up
+//! and with "nobody".
+
+use pgrx::prelude::*;
+use serde::Deserialize;
+use serde_json::Map;
+use voice::score::{Calibration, Measured, Side, as_norm};
+use voice::similarity::cosine;
+
+use crate::call::options;
+use crate::errors::Error;
+use crate::steps::calibration::{chosen, prior, side};
+use crate::steps::library::{Library, Voice};
+use crate::vector::Vector;
+
+/// Nearest rows that are looked at, unless asked otherwise; fewer than hnsw.ef_search by default.
+const CANDIDATES: u32 = 20;
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct IdentifyOptions {
+    /// The library's column of names; "name" if not given.
+    name: Option<String>,
+    /// Its column of voiceprints; its only vector column if not given.
+    voiceprint: Option<String>,
+    /// Speech in the probe, and in the library's recordings, seconds.
+    duration: Option<f64>,
+    library_duration: Option<f64>,
+    /// Nearest rows to look at.
+    candidates: Option<u32>,
+    /// Probability that the speaker is in the library at all, before hearing.
+    prior: Option<f64>,
+    /// The least probability for a name.
+    min_probability: Option<f64>,
+    /// Whether to normalise against a sample of the library.
+    normalize: Option<bool>,
+    /// A calibration of `ai_voice_calibrate`; not together with `normalize`.
+    calibration: Option<String>,
+    /// The model that made the voiceprints.
+    model: Option<String>,
+}
+
+/// What was found.
+pub struct Identified {
+    /// The nearest name, if it fits.
+    pub name: Option<String>,
+    /// That it is the nearest name.
+    pub probability: f64,
+    /// Of the nearest row.
+    pub similarity: f64,
+    /// Similarity above the runner-up.
+    pub margin: Option<f64>,
+    /// Its name.
+    pub nearest: String,
+    /// The next name.
+    pub runner_up: Option<String>,
+    /// AS-norm.
+    pub score: Option<f64>,
+}
+
+/// Whose voice in a library the probe is, with the options of `ai_voice_identify`; `None` if the library is empty.
+///
+/// # Errors
+/// [`Error::Argument`] and [`Error::Options`] for columns and options, and what Postgres says of privileges.
+pub fn identify(
+    probe: Vector,
+    library: pg_sys::Oid,
+    given: Map<String, serde_json::Value>,
+) -> Result<Option<Identified>, Error> {
+    let options: IdentifyOptions = options::own(given)?;
+    let sides = [
+        side("duration", options.duration, false)?,
+        side("library_duration", options.library_duration, false)?,
+    ];
+    let (prior, least) = (prior(options.prior)?, least(options.min_probability)?);
+    let scale = Scale::of(&options)?;
+    let library = Library::find(
+        library,
+        options.name.as_deref(),
+        options.voiceprint.as_deref(),
+    )?;
+    let candidates =
+        best_of_each_name(library.nearest(&probe, options.candidates.unwrap_or(CANDIDATES))?);
+    let Some(best) = candidates.first() else {
+        return Ok(None);
+    };
+    let cohort = if scale.normalised.is_some() {
+        library.cohort(&probe)?
+    } else {
+        Vec::new()
+    };
+    let rated: Vec<(f64, Option<f64>)> = candidates
+        .iter()
+        .map(|c| scale.rate(c, &cohort, sides))
+        .collect();
+    // The speaker is in the library with probability `prior`, and every row was equally likely to be theirs.
+    let odds = prior / (1.0 - prior) / library.rows()?;
+    // Candidates and "nobody" are exclusive hypotheses; ratios are scaled by the largest so that none overflows.
+    let top = rated.iter().map(|r| r.0).fold(0.0, f64::max);
+    let weight = |llr: f64| odds * (llr - top).exp();
+    let all: f64 = rated.iter().map(|r| weight(r.0)).sum::<f64>() + (-top).exp();
+    let probability = weight(rated[0].0) / all;
+    let runner_up = candidates.get(1);
+    Ok(Some(Identified {
+        name: (probability >= least).then(|| best.name.clone()),
+        probability,
+        similarity: best.similarity,
+        margin: runner_up.map(|r| best.similarity - r.similarity),
+        nearest: best.name.clone(),
+        runner_up: runner_up.map(|r| r.name.clone()),
+        score: rated[0].1,
+    }))
+}
+
+fn least(probability: Option<f64>) -> Result<f64, Error> {
+    match probability.unwrap_or(0.5) {
+        p if (0.0..=1.0).contains(&p) => Ok(p),
+        p => Err(Error::Options(format!(
+            "option \"min_probability\" is a probability from 0 to 1, not {p}"
+        ))),
+    }
+}
+
+/// The first row of each name; rows come nearest first.
+fn best_of_each_name(rows: Vec<Voice>) -> Vec<Voice> {
+    let mut best: Vec<Voice> = Vec::new();
+    for row in rows {
+        if !best.iter().any(|b| b.name == row.name) {
+            best.push(row);
+        }
+    }
+    best
+}
+
+/// How similarities become likelihood ratios.
+struct Scale {
+    plain: Calibration,
+    normalised: Option<Calibration>,
+}
+
+impl Scale {
+    fn of(options: &IdentifyOptions) -> Result<Self, Error> {
+        if options.normalize == Some(true) && options.calibration.is_some() {
+            return Err(Error::Options(
+                "a calibration of your own is for plain similarities: it goes with normalize false"
+                    .into(),
+            ));
+        }
+        let of = |measured| {
+            chosen(
+                options.calibration.as_deref(),
+                options.model.as_deref(),
+                measured,
+            )
+        };
+        let normalise = options.normalize.unwrap_or(options.calibration.is_none());
+        Ok(Scale {
+            plain: of(Measured::Similarity)?,
+            normalised: normalise.then(|| of(Measured::Normalised)).transpose()?,
+        })
+    }
+
+    /// The log-likelihood ratio of a candidate, and its AS-norm where the cohort suffices for one.
+    fn rate(&self, candidate: &Voice, cohort: &[Voice], sides: [Side; 2]) -> (f64, Option<f64>) {
+        let others = || cohort.iter().filter(|c| c.name != candidate.name);
+        let of_probe: Vec<f64> = others().map(|c| c.similarity).collect();
+        let of_candidate: Vec<f64> = others()
+            .filter_map(|c| cosine(&c.voiceprint, &candidate.voiceprint))
+            .collect();
+        let score = self
+            .normalised
+            .and_then(|_| as_norm(candidate.similarity, &of_probe, &of_candidate));
+        let llr = match (score, &self.normalised) {
+            (Some(score), Some(normalised)) => normalised.log_likelihood_ratio(score, sides),
+            _ => self.plain.log_likelihood_ratio(candidate.similarity, sides),
+        };
+        (llr, score)
+    }
+}
