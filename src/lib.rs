@@ -17,6 +17,7 @@ mod interrupt;
 mod memory;
 mod models;
 mod planner;
+mod query;
 mod settings;
 mod signals;
 mod stats;

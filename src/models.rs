@@ -11,10 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use onnx::{Runtime, SessionOptions};
-use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use voice::embed::SpeakerModel;
 
 use crate::errors::Error;
@@ -170,13 +169,13 @@ impl Model {
     /// # Errors
     /// [`Error::Spi`].
     pub fn registered() -> Result<Vec<Model>, Error> {
-        let query = "SELECT name, task, path, config, dimensions, sha256 FROM ai_audio.models ORDER BY name";
+        let query = "SELECT name, task, path, config::pg_catalog.text AS config, dimensions, sha256 FROM ai_audio.models ORDER BY name";
         Spi::connect(|client| {
             let rows = client.select(query, None, &[])?;
             rows.map(|row| {
-                let config: Option<JsonB> = row["config"].value()?;
+                let config: Option<String> = row["config"].value()?;
                 let config: Config = config
-                    .and_then(|c| serde_json::from_value(c.0).ok())
+                    .and_then(|c| serde_json::from_str(&c).ok())
                     .unwrap_or_default();
                 let task: Option<String> = row["task"].value()?;
                 let task = task.as_deref().and_then(Task::parse);
@@ -406,10 +405,10 @@ pub fn forget(path: &Path) {
     idle().retain(|i| i.key.path != *path);
 }
 
-/// The configuration in a jsonb value.
+/// The configuration in the options of `ai_audio_register_model`.
 ///
 /// # Errors
 /// [`Error::Options`] that lists the known names.
-pub fn config(value: &Value) -> Result<Config, Error> {
-    serde_json::from_value(value.clone()).map_err(|e| Error::Options(format!("config: {e}")))
+pub fn config(given: Map<String, Value>) -> Result<Config, Error> {
+    serde_json::from_value(Value::Object(given)).map_err(|e| Error::Options(format!("config: {e}")))
 }

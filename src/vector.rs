@@ -6,6 +6,8 @@ use pgrx::pgrx_sql_entity_graph::metadata::impl_sql_translatable;
 use pgrx::prelude::*;
 use pgrx::{FromDatum, IntoDatum};
 
+use crate::query;
+
 /// pgvector's limit on the dimensions of a vector.
 pub const MAX_DIMENSIONS: usize = 16_000;
 
@@ -172,6 +174,6 @@ pub fn oid_of(name: &str) -> pg_sys::Oid {
          JOIN pg_catalog.pg_extension e
            ON d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.refobjid OPERATOR(pg_catalog.=) e.oid
          WHERE e.extname OPERATOR(pg_catalog.=) 'vector' AND t.typname OPERATOR(pg_catalog.=) $1 AND d.deptype OPERATOR(pg_catalog.=) 'e'";
-    let oid = Spi::get_one_with_args::<pg_sys::Oid>(query, &[name.into()]);
+    let oid = query::one::<pg_sys::Oid>(query, &[name.into()]);
     oid.ok().flatten().unwrap_or(pg_sys::InvalidOid)
 }

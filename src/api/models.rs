@@ -2,18 +2,21 @@
 
 use std::fs::{self, File};
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use diarize::Segmentation;
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use vad::Vad;
 
+use crate::call::arguments::Args;
 use crate::errors::Error;
 use crate::interrupt;
 use crate::models::{self, Engine, Model, Task};
+use crate::query;
 
 /// `ai_audio.list_models()`: the rows of the view `ai_audio_models`.
 #[pg_extern]
@@ -84,21 +87,19 @@ fn size_of_path(path: &Path) -> Option<u64> {
 /// `ai_audio_register_model(name, task, path, config)`: adds a model file of the server. Superusers only: ONNX Runtime
 /// trusts model files.
 #[pg_extern]
-fn ai_audio_register_model(
-    name: &str,
-    task: &str,
-    path: &str,
-    config: JsonB,
-) -> Result<(), ErrorReport> {
-    Ok(register(name, task, Path::new(path), &config)?)
+fn ai_audio_register_model(fcinfo: pg_sys::FunctionCallInfo) -> Result<(), ErrorReport> {
+    // SAFETY: declared strict with three texts and jsonb.
+    let args = unsafe { Args::new(fcinfo) };
+    let (name, task, path) = (args.text(0)?, args.text(1)?, args.text(2)?);
+    Ok(register(&name, &task, Path::new(&path), args.options(3)?)?)
 }
 
-fn register(name: &str, task: &str, path: &Path, config: &JsonB) -> Result<(), Error> {
+fn register(name: &str, task: &str, path: &Path, config: Map<String, Value>) -> Result<(), Error> {
     only_superusers("register")?;
     let known = || Task::ALL.map(|t| t.to_string()).join(", ");
     let task = Task::parse(task)
         .ok_or_else(|| Error::Argument(format!("unknown task \"{task}\": one of {}", known())))?;
-    let parsed = models::config(&config.0)?;
+    let parsed = models::config(config.clone())?;
     for new in std::iter::once(name).chain(parsed.aliases.iter().map(String::as_str)) {
         if new.is_empty() || new.len() > 63 {
             return Err(Error::Argument(format!(
@@ -131,8 +132,8 @@ fn register(name: &str, task: &str, path: &Path, config: &JsonB) -> Result<(), E
         let dimensions = load(&engine, &unregistered(task, &file))?;
         Ok((dimensions, sha256_of(&file)?))
     })?;
-    let taken = Spi::get_one_with_args::<bool>(
-        "SELECT EXISTS (SELECT FROM ai_audio.models WHERE name OPERATOR(pg_catalog.=) $1)",
+    let taken = query::one::<bool>(
+        "SELECT EXISTS (SELECT 1 FROM ai_audio.models WHERE name OPERATOR(pg_catalog.=) $1)",
         &[name.into()],
     )?;
     if taken == Some(true) {
@@ -140,13 +141,13 @@ fn register(name: &str, task: &str, path: &Path, config: &JsonB) -> Result<(), E
             "model \"{name}\" is registered already; drop it first with ai_audio_drop_model"
         )));
     }
-    Spi::run_with_args(
+    query::write(
         "INSERT INTO ai_audio.models (name, task, path, config, dimensions, sha256) VALUES ($1, $2, $3, $4, $5, $6)",
         &[
             name.into(),
             task.to_string().into(),
             path.to_string_lossy().into_owned().into(),
-            JsonB(config.0.clone()).into(),
+            JsonB(Value::Object(config)).into(),
             dimensions.and_then(|d| i32::try_from(d).ok()).into(),
             sha256.into(),
         ],
@@ -229,18 +230,18 @@ fn drop_model(name: &str) -> Result<(), Error> {
             "model \"{name}\" is built in and cannot be dropped"
         )));
     }
-    let path = Spi::get_one_with_args::<String>(
-        "DELETE FROM ai_audio.models WHERE name OPERATOR(pg_catalog.=) $1 RETURNING path",
+    let path = query::one::<String>(
+        "SELECT path FROM ai_audio.models WHERE name OPERATOR(pg_catalog.=) $1",
         &[name.into()],
-    );
-    match path {
-        Ok(Some(path)) => models::forget(&PathBuf::from(path)),
-        _ => {
-            return Err(Error::Argument(format!(
-                "no model is registered as \"{name}\""
-            )));
-        }
-    }
+    )?;
+    let gone = query::write(
+        "DELETE FROM ai_audio.models WHERE name OPERATOR(pg_catalog.=) $1",
+        &[name.into()],
+    )?;
+    let path = path
+        .filter(|_| gone > 0)
+        .ok_or_else(|| Error::Argument(format!("no model is registered as \"{name}\"")))?;
+    models::forget(Path::new(&path));
     Ok(())
 }
 

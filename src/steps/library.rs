@@ -6,6 +6,7 @@ use pgrx::prelude::*;
 use voice::similarity::cosine;
 
 use crate::errors::Error;
+use crate::query;
 use crate::vector::{Vector, oid_of};
 
 /// Rows of the cohort, and pages of the library that they are sampled from.
@@ -120,10 +121,10 @@ impl Library {
             return Ok(self.estimated_rows);
         }
         let count = format!(
-            "SELECT count(*) FROM (SELECT FROM {} LIMIT {COUNTED}) counted",
+            "SELECT pg_catalog.count(*) FROM (SELECT 1 FROM {} LIMIT {COUNTED}) counted",
             self.relation
         );
-        Ok(Spi::get_one::<i64>(&count)?.map_or(1.0, |n| n.max(1) as f64))
+        Ok(query::one::<i64>(&count, &[])?.map_or(1.0, |n| n.max(1) as f64))
     }
 
     /// A sample of the library, the same each time.
@@ -235,7 +236,7 @@ fn vector_schema() -> Result<String, Error> {
     let query = "SELECT pg_catalog.quote_ident(n.nspname) FROM pg_catalog.pg_extension e
          JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace
          WHERE e.extname OPERATOR(pg_catalog.=) 'vector'";
-    Spi::get_one::<String>(query)?
+    query::one::<String>(query, &[])?
         .ok_or_else(|| Error::Internal("the extension vector is missing".into()))
 }
 

@@ -5,6 +5,7 @@ use pgrx::prelude::*;
 use serde_json::{Map, Value};
 
 use crate::errors::Error;
+use crate::query;
 use crate::steps::identify::identify;
 use crate::vector::Vector;
 
@@ -41,7 +42,7 @@ impl Names {
             return Err(Error::Options(message.into()));
         };
         let resolve = "SELECT pg_catalog.to_regclass($1)::pg_catalog.oid";
-        let table = Spi::get_one_with_args::<pg_sys::Oid>(resolve, &[name.as_str().into()])?;
+        let table = query::one::<pg_sys::Oid>(resolve, &[name.as_str().into()])?;
         let missing = || {
             Error::Options(format!(
                 "option \"library\": relation \"{name}\" does not exist"

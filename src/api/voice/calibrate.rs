@@ -11,6 +11,7 @@ use crate::call::arguments::Args;
 use crate::call::rows::Record;
 use crate::errors::Error;
 use crate::interrupt;
+use crate::query;
 use crate::steps::calibration::{similarity, usual};
 use crate::vector::oid_of;
 
@@ -52,7 +53,7 @@ fn ai_voice_calibrate(fcinfo: pg_sys::FunctionCallInfo) -> Result<Record, ErrorR
 
 fn keep(name: &str, fitted: &Fitted, pairs: i64, same: i64) -> Result<(), Error> {
     let model = &fitted.calibration;
-    Spi::run_with_args(
+    query::write(
         "INSERT INTO ai_audio.calibrations
              (name, score, score_shortness, intercept, shortness, pairs, same_pairs, eer, cllr)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
