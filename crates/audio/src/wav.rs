@@ -1,32 +1,62 @@
-//! Writing WAV.
+//! Writing WAV, piece by piece.
 
-use std::io::Cursor;
+use hound::{SampleFormat, WavSpec};
 
-use hound::{SampleFormat, WavSpec, WavWriter};
+/// Most bytes of samples that the 32-bit header can hold (37 hours at 16 kHz).
+const MOST: usize = u32::MAX as usize - 64;
 
-/// Most samples whose size the 32-bit header can hold (37 hours at 16 kHz).
-const MOST: usize = (u32::MAX as usize - 64) / 2;
+/// A 16-bit PCM WAV file of mono samples that grows with each [`Writer::push`].
+pub struct Writer {
+    header: usize,
+    file: Vec<u8>,
+}
+
+impl Writer {
+    /// Begins a file at `rate` Hz.
+    pub fn new(rate: u32) -> Self {
+        let spec = WavSpec {
+            channels: 1,
+            sample_rate: rate,
+            bits_per_sample: 16,
+            sample_format: SampleFormat::Int,
+        };
+        let file = spec.into_header_for_infinite_file();
+        Writer {
+            header: file.len(),
+            file,
+        }
+    }
+
+    /// Appends samples in [-1, 1]; louder ones clip. What the format's 4 GiB cannot hold is left out.
+    pub fn push(&mut self, samples: &[f32]) {
+        let room = (MOST - (self.file.len() - self.header)) / 2;
+        let samples = &samples[..samples.len().min(room)];
+        self.file
+            .extend(samples.iter().flat_map(|&s| pcm16(s).to_le_bytes()));
+    }
+
+    /// Bytes so far.
+    pub fn len(&self) -> usize {
+        self.file.len()
+    }
+
+    /// The file.
+    pub fn finish(mut self) -> Vec<u8> {
+        let (header, all) = (self.header, self.file.len());
+        let mut size = |at: usize, bytes: usize| {
+            self.file[at..at + 4].copy_from_slice(&(bytes as u32).to_le_bytes());
+        };
+        size(4, all - 8); // of the RIFF chunk
+        size(header - 4, all - header); // of the data chunk, the header's last
+        self.file
+    }
+}
 
 /// 16-bit PCM WAV file of mono `samples` in [-1, 1] (louder ones clip) at `rate` Hz. What the format's 4 GiB cannot hold is left out.
 pub fn write(samples: &[f32], rate: u32) -> Vec<u8> {
-    let samples = &samples[..samples.len().min(MOST)];
-    let mut file = Cursor::new(Vec::with_capacity(44 + samples.len() * 2));
-    let spec = WavSpec {
-        channels: 1,
-        sample_rate: rate,
-        bits_per_sample: 16,
-        sample_format: SampleFormat::Int,
-    };
-    let written = WavWriter::new(&mut file, spec).and_then(|mut writer| {
-        let mut block = writer.get_i16_writer(samples.len() as u32);
-        samples
-            .iter()
-            .for_each(|&sample| block.write_sample(pcm16(sample)));
-        block.flush()?;
-        writer.finalize()
-    });
-    written.expect("memory takes what the header can hold");
-    file.into_inner()
+    let mut writer = Writer::new(rate);
+    writer.push(samples);
+    writer.finish()
 }
 
 /// Nearest 16-bit value; what is louder than full scale clips, and NaN is 0.
