@@ -33,6 +33,9 @@ pub enum Error {
         wanted: String,
         known: String,
     },
+    /// A bytea of more than 1 GB.
+    #[error("the result is larger than 1 GB, the most that a bytea holds")]
+    ResultTooLarge,
     /// The current user may not do this.
     #[error("{message}")]
     Privilege { message: String, hint: &'static str },
@@ -100,6 +103,7 @@ impl Error {
             | Error::WrongOption { .. }
             | Error::Argument(_) => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Error::UnknownModel { .. } | Error::WrongTask { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
+            Error::ResultTooLarge => Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
             Error::Privilege { .. } => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Error::Source(error) => source_code(error),
             Error::Audio { error, .. } => audio_code(error),
@@ -119,6 +123,7 @@ impl Error {
                 Some(format!("Models for this: {known}. See the view ai_audio_models."))
             }
             Error::Privilege { hint, .. } => Some((*hint).into()),
+            Error::ResultTooLarge => Some("Ask for a shorter part, or for {\"format\": \"flac\"}.".into()),
             Error::Source(error) => source_hint(error).map(Into::into),
             Error::Audio { error: audio::Error::TooLong { .. }, .. } => {
                 Some("Select a part with start_time and end_time, or have ai_audio.max_duration raised.".into())

@@ -23,7 +23,7 @@ const STACK: usize = 8 << 20;
 
 /// A piece of work on its thread: how to stop it, and whether it has ended.
 struct Job {
-    cancel: Cancel,
+    cancel: Arc<Cancel>,
     ended: Mutex<bool>,
     changed: Condvar,
 }
@@ -83,18 +83,19 @@ where
     pgrx::check_for_interrupts!();
     memory::working();
     let job = Arc::new(Job {
-        cancel: Cancel::new(),
+        cancel: Arc::default(),
         ended: Mutex::new(false),
         changed: Condvar::new(),
     });
     let (send, receive) = sync_channel(1);
     let worker = Arc::clone(&job);
-    std::thread::scope(|scope| {
+    let result = std::thread::scope(|scope| {
         let body = move || {
             let result = catch_unwind(AssertUnwindSafe(|| work(&worker.cancel)));
             let _ = send.send(result); // the receiver lives as long as the scope
             worker.end();
         };
+        *lock(&CURRENT) = Some(Arc::clone(&job)); // before the work, which may ask for its token
         let blocked = SignalsBlocked::new();
         let spawned = std::thread::Builder::new()
             .name("ai_audio".into())
@@ -102,9 +103,9 @@ where
             .spawn_scoped(scope, body);
         drop(blocked);
         if let Err(e) = spawned {
+            *lock(&CURRENT) = None;
             return Err(Error::Internal(format!("cannot start a thread: {e}")));
         }
-        *lock(&CURRENT) = Some(Arc::clone(&job));
         let _waiting = Waiting(&job);
         loop {
             match receive.recv_timeout(POLL) {
@@ -119,7 +120,19 @@ where
                 }
             }
         }
-    })
+    });
+    for warning in onnx::warnings::take() {
+        pgrx::warning!("{warning}");
+    }
+    result
+}
+
+/// What stops the work that runs now; what never does where there is none.
+pub fn token() -> Arc<Cancel> {
+    lock(&CURRENT)
+        .as_ref()
+        .map(|job| Arc::clone(&job.cancel))
+        .unwrap_or_default()
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {

@@ -18,7 +18,7 @@ use voice::embed::SpeakerModel;
 
 use crate::errors::Error;
 use crate::signals::SignalsBlocked;
-use crate::{settings, stats};
+use crate::{interrupt, settings, stats};
 
 /// What a model is for.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
@@ -333,7 +333,11 @@ impl Engine {
             });
         }
         let _blocked = SignalsBlocked::new(); // the session starts threads
-        let opened = open(&self.runtime()?, &model.path, &self.options)?;
+        let options = SessionOptions {
+            cancel: interrupt::token(),
+            ..self.options.clone()
+        };
+        let opened = open(&self.runtime()?, &model.path, &options)?;
         stats::MODEL_LOADS.add(1);
         Ok(Loaded {
             key,

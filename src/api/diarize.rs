@@ -372,11 +372,10 @@ fn extract(mut call: Call, start: i32, end: i32) -> Result<Option<Vec<u8>>, Erro
     };
     let clip = Recording::new(&call.source).and_then(|recording| {
         interrupt::run(|cancel| -> Result<_, Error> {
-            Ok(recording.decode(&selection, cancel)?.samples)
+            let mut clip = own.format.writer(audio::SAMPLE_RATE);
+            recording.stream(&selection, cancel, |piece| clip.push(piece))?;
+            clip.finish()
         })
     });
-    Ok(common
-        .on_error
-        .apply(clip)?
-        .map(|samples| own.format.write(&samples)))
+    common.on_error.apply(clip)
 }

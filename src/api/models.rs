@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use diarize::Segmentation;
+use onnx::Cancel;
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -128,9 +129,9 @@ fn register(name: &str, task: &str, path: &Path, config: Map<String, Value>) -> 
     let engine = Engine::current();
     let file = path.to_path_buf();
     models::forget(path); // a file that was replaced must not be judged by its old content
-    let (dimensions, sha256) = interrupt::run(|_| -> Result<_, Error> {
+    let (dimensions, sha256) = interrupt::run(|cancel| -> Result<_, Error> {
         let dimensions = load(&engine, &unregistered(task, &file))?;
-        Ok((dimensions, sha256_of(&file)?))
+        Ok((dimensions, sha256_of(&file, cancel)?))
     })?;
     let taken = query::one::<bool>(
         "SELECT EXISTS (SELECT 1 FROM ai_audio.models WHERE name OPERATOR(pg_catalog.=) $1)",
@@ -198,7 +199,7 @@ fn unregistered(task: Task, path: &Path) -> Model {
     }
 }
 
-fn sha256_of(path: &Path) -> Result<Option<String>, Error> {
+fn sha256_of(path: &Path, cancel: &Cancel) -> Result<Option<String>, Error> {
     if path.is_dir() {
         return Ok(None);
     }
@@ -207,6 +208,7 @@ fn sha256_of(path: &Path) -> Result<Option<String>, Error> {
     let (mut file, mut hash) = (File::open(path).map_err(failed)?, Sha256::new());
     let mut block = vec![0; 1 << 20];
     loop {
+        cancel.check()?;
         match file.read(&mut block).map_err(failed)? {
             0 => break,
             n => hash.update(&block[..n]),

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use audio::{Audio, Input, Selection};
+use audio::{Audio, Input, Reader, Selection};
 use onnx::Cancel;
 use pgrx::prelude::*;
 
@@ -13,6 +13,8 @@ use crate::call::options::Common;
 use crate::errors::Error;
 use crate::{settings, stats};
 
+/// Samples that [`Recording::stream`] hands on at a time: ten seconds.
+const PIECE: usize = 10 * audio::SAMPLE_RATE as usize;
 /// The role whose members may fetch URLs, made by the extension's script.
 const FETCH_ROLE: &CStr = c"ai_audio_fetch_url";
 
@@ -87,6 +89,33 @@ impl Recording {
         })?;
         stats::AUDIO_MS.add(audio.samples.len() as u64 * 1000 / u64::from(audio::SAMPLE_RATE));
         Ok(audio)
+    }
+
+    /// Opens the selected part and hands it on in pieces of 16 kHz mono: memory does not grow with the recording.
+    ///
+    /// # Errors
+    /// As [`Recording::decode`], and what `take` returns.
+    pub fn stream(
+        &self,
+        selection: &Selection,
+        cancel: &Cancel,
+        mut take: impl FnMut(&[f32]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let input = self.open(cancel)?;
+        let wrong = |e| self.blame(Error::Decoding(e));
+        let opened =
+            stats::DECODE_US.time(|| Reader::open_with(&input, selection, Some(cancel.flag())));
+        let mut reader = opened.map_err(wrong)?;
+        let mut piece = Vec::with_capacity(PIECE);
+        loop {
+            piece.clear();
+            let read = stats::DECODE_US.time(|| reader.read(&mut piece, PIECE, cancel.flag()));
+            if read.map_err(wrong)? == 0 {
+                return Ok(());
+            }
+            stats::AUDIO_MS.add(piece.len() as u64 * 1000 / u64::from(audio::SAMPLE_RATE));
+            take(&piece)?;
+        }
     }
 
     /// Names the recording in an error about it.

@@ -51,7 +51,7 @@ impl Writer {
     }
 
     /// Bytes so far.
-    pub fn len(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.file.len()
     }
 

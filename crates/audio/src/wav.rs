@@ -36,7 +36,7 @@ impl Writer {
     }
 
     /// Bytes so far.
-    pub fn len(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.file.len()
     }
 

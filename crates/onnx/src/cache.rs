@@ -1,42 +1,86 @@
 //! Models optimised for this machine, shared by all processes that run them.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
 
+use memmap2::Mmap;
 use ort::session::builder::GraphOptimizationLevel;
 use sha2::{Digest, Sha256};
 
 use crate::options::builder;
-use crate::{Error, Runtime, SessionOptions};
+use crate::{Error, Runtime, SessionOptions, warnings};
 
-/// The path of this machine's optimised copy of a model, made if it is not there. `None` if it cannot be made: the
-/// model then loads from its own file, slower and with private weights.
+/// The end of a copy: this, and the CRC-32 of all before it. Nothing in a network shows that a bit of it has flipped.
+const SEAL: &[u8; 8] = b"ai_audio";
+
+/// A model's optimised copy, mapped. It is what was written, as far as its checksum tells.
+pub(crate) struct Copy(Mmap);
+
+impl Copy {
+    /// The model in ORT format.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0[..self.0.len() - SEAL.len() - 4]
+    }
+
+    /// Maps a copy; `None` if it is not whole.
+    fn open(path: &Path) -> std::io::Result<Option<Self>> {
+        let file = File::open(path)?;
+        // SAFETY: copies are private to the server's account, written once under another name and never changed.
+        let copy = Copy(unsafe { Mmap::map(&file) }?);
+        let whole = copy.0.len() >= SEAL.len() + 4 && {
+            let (sum, seal) = (crc32fast::hash(copy.bytes()), &copy.0[copy.bytes().len()..]);
+            seal[..SEAL.len()] == SEAL[..] && seal[SEAL.len()..] == sum.to_le_bytes()
+        };
+        Ok(whole.then_some(copy))
+    }
+
+    /// Seals the file that ONNX Runtime wrote.
+    fn seal(path: &Path) -> std::io::Result<()> {
+        let mut file = OpenOptions::new().read(true).append(true).open(path)?;
+        // SAFETY: this process wrote it, under a name of its own.
+        let sum = crc32fast::hash(&unsafe { Mmap::map(&file) }?);
+        file.write_all(SEAL)?;
+        file.write_all(&sum.to_le_bytes())
+    }
+}
+
+/// This machine's optimised copy of a model, made if it is not there or damaged. `None` if it cannot be made: the model
+/// then loads from its own file, slower and with private weights.
 pub(crate) fn copy(
     runtime: &Runtime,
     model: &Path,
     dir: &Path,
     options: &SessionOptions,
-) -> Option<PathBuf> {
-    let copy = dir.join(cache_name(runtime, model)?);
+) -> Option<Copy> {
+    let path = dir.join(cache_name(runtime, model)?);
     create_private_dir(dir).ok()?;
     if !is_private(dir).ok()? {
         return None;
     }
-    if copy.is_file() {
-        return Some(copy);
+    if path.is_file() {
+        if let Some(copy) = Copy::open(&path).ok()? {
+            return Some(copy);
+        }
+        warnings::add(format!(
+            "the optimised copy \"{}\" of a model was damaged and is made anew",
+            path.display()
+        ));
     }
     let partial = dir.join(format!(
         "{}.{}",
-        copy.file_name()?.to_str()?,
+        path.file_name()?.to_str()?,
         std::process::id()
     ));
     let made = optimise(runtime, model, &partial, options).and_then(|()| {
-        fs::rename(&partial, &copy).map_err(|e| Error::model(&copy, e)) // whole or not at all, whoever else is at it
+        Copy::seal(&partial)
+            .and_then(|()| fs::rename(&partial, &path)) // whole or not at all, whoever else is at it
+            .map_err(|e| Error::model(&path, e))
     });
     if made.is_err() {
         let _ = fs::remove_file(&partial);
     }
-    made.ok().map(|()| copy)
+    made.ok().and_then(|()| Copy::open(&path).ok().flatten())
 }
 
 fn create_private_dir(dir: &Path) -> std::io::Result<()> {
@@ -70,10 +114,12 @@ fn optimise(
         .and_then(|b| b.with_config_entry("session.save_model_format", "ORT"))
         .and_then(|b| b.with_optimized_model_path(target))
         .map_err(ort::Error::from)?;
-    builder
-        .commit_from_file(model)
-        .map(drop)
-        .map_err(|e| Error::model(model, e))
+    options.cancel.watch_load(&mut builder, |builder| {
+        builder
+            .commit_from_file(model)
+            .map(drop)
+            .map_err(|e| Error::model(model, e))
+    })
 }
 
 /// A name that changes with the model, the ONNX Runtime and the processor: the top optimisation level writes layouts
@@ -92,6 +138,7 @@ fn cache_name(runtime: &Runtime, model: &Path) -> Option<String> {
     ] {
         hash.update(number.to_le_bytes());
     }
+    hash.update(SEAL); // copies of another form are of no use
     hash.update(runtime.version().as_bytes());
     hash.update(processor());
     let digest: String = hash

@@ -3,16 +3,34 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ort::AsPointer;
 use ort::session::RunOptions;
+use ort::session::builder::SessionBuilder;
 
 use crate::Error;
 
-/// A token that stops decoding loops (they poll [`Cancel::flag`]) and a running ONNX graph (terminated between two
-/// of its nodes). Once cancelled it stays cancelled.
+/// A token that stops decoding loops (they poll [`Cancel::flag`]), a running ONNX graph (terminated between two of its
+/// nodes) and the loading of one. Once cancelled it stays cancelled.
 #[derive(Default)]
 pub struct Cancel {
     flag: AtomicBool,
-    running: Mutex<Option<Arc<RunOptions>>>,
+    native: Mutex<Option<Native>>,
+}
+
+/// What ONNX Runtime is at.
+enum Native {
+    Running(Arc<RunOptions>),
+    /// The options of the session that is being made, which hear of it. They are borrowed by the guard.
+    Loading(*mut ort_sys::OrtSessionOptions),
+}
+
+// SAFETY: ONNX Runtime's flag for stopping a load is made to be set from another thread.
+unsafe impl Send for Native {}
+
+impl std::fmt::Debug for Cancel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Cancel").field(&self.flag).finish()
+    }
 }
 
 impl Cancel {
@@ -24,9 +42,16 @@ impl Cancel {
     /// Fires the token.
     pub fn cancel(&self) {
         self.flag.store(true, Ordering::SeqCst);
-        if let Some(run) = self.running().as_ref() {
+        match self.native().as_ref() {
             // It can only fail on a null pointer; the flag stops the work after this node's run at the latest.
-            let _ = run.terminate();
+            Some(Native::Running(run)) => drop(run.terminate()),
+            Some(Native::Loading(options)) => {
+                // SAFETY: the guard that registered them borrows the options and has not been dropped.
+                let status =
+                    unsafe { (ort::api().SessionOptionsSetLoadCancellationFlag)(*options, true) };
+                debug_assert!(status.0.is_null());
+            }
+            None => {}
         }
     }
 
@@ -52,14 +77,34 @@ impl Cancel {
     /// Registers a graph run for termination until the guard is dropped.
     pub(crate) fn watch(&self, run: &Arc<RunOptions>) -> Result<Watch<'_>, Error> {
         run.unterminate()?;
-        *self.running() = Some(Arc::clone(run));
+        self.register(Native::Running(Arc::clone(run)))
+    }
+
+    /// Registers the making of a session, which `load` does, for being stopped.
+    pub(crate) fn watch_load<T>(
+        &self,
+        builder: &mut SessionBuilder,
+        load: impl FnOnce(&mut SessionBuilder) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let _watch = self.register(Native::Loading(builder.ptr().cast_mut()))?;
+        load(builder).map_err(|e| {
+            if self.is_cancelled() {
+                Error::Cancelled
+            } else {
+                e
+            }
+        })
+    }
+
+    fn register(&self, native: Native) -> Result<Watch<'_>, Error> {
+        *self.native() = Some(native);
         let watch = Watch(self);
         self.check()?; // after registering, so that no cancel falls between the two
         Ok(watch)
     }
 
-    fn running(&self) -> std::sync::MutexGuard<'_, Option<Arc<RunOptions>>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn native(&self) -> std::sync::MutexGuard<'_, Option<Native>> {
+        self.native.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -67,6 +112,6 @@ pub(crate) struct Watch<'a>(&'a Cancel);
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        *self.0.running() = None;
+        *self.0.native() = None;
     }
 }

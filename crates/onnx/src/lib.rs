@@ -5,7 +5,8 @@
 //! 3. `cache.rs`: copies of models optimised for this machine, shared by all processes;
 //! 4. `session.rs`: a model ready to run ([`Session`]);
 //! 5. `cancel.rs`: stopping a run from another thread ([`Cancel`]);
-//! 6. `error.rs`: what can go wrong with any model ([`Error`]).
+//! 6. `error.rs`: what can go wrong with any model ([`Error`]);
+//! 7. [`warnings`]: what should be told although the work went on.
 #![warn(missing_docs)]
 
 mod cache;
@@ -14,10 +15,11 @@ mod error;
 mod options;
 mod runtime;
 mod session;
+pub mod warnings;
 
 pub use cache::is_private;
 pub use cancel::Cancel;
 pub use error::Error;
 pub use options::SessionOptions;
 pub use runtime::Runtime;
-pub use session::Session;
+pub use session::{Session, regular};

@@ -1,12 +1,13 @@
 //! How a session is opened, and what all of them have in common.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ort::ep::CPU;
 use ort::logging::LogLevel;
 use ort::session::builder::SessionBuilder;
 
-use crate::{Error, Runtime};
+use crate::{Cancel, Error, Runtime};
 
 /// How a session is opened.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct SessionOptions {
     /// Let ONNX Runtime rearrange weights at load: private memory and load time, for speed where kernels need it
     /// (quantised matrix products do, convolutions in the cached NCHWc layout do not).
     pub prepack: bool,
+    /// Stops the opening.
+    pub cancel: Arc<Cancel>,
 }
 
 impl Default for SessionOptions {
@@ -26,6 +29,7 @@ impl Default for SessionOptions {
             threads: 1,
             cache_dir: None,
             prepack: false,
+            cancel: Arc::default(),
         }
     }
 }

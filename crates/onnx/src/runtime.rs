@@ -70,6 +70,9 @@ impl Runtime {
 /// Asks the library itself for its version, so that one that is too old gets a clear error.
 fn version_of(library: &Path) -> Result<String, Error> {
     type GetApiBase = unsafe extern "C" fn() -> *const ort::sys::OrtApiBase;
+    if library.is_absolute() && !library.is_file() && library.exists() {
+        return Err(library_error(library, "it is not a regular file"));
+    }
     if !library.is_absolute() {
         return Err(library_error(library, "the path must be absolute"));
     }

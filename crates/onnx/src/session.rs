@@ -4,22 +4,21 @@
 //! one optimises the graph for this machine and saves it in ORT format; all others map that file and use its bytes in
 //! place (`session.use_ort_model_bytes_for_initializers`).
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use memmap2::Mmap;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{InMemorySession, RunOptions, SessionInputs, SessionOutputs};
 use ort::value::Outlet;
 
+use crate::cache::{self, Copy};
 use crate::options::builder;
-use crate::{Cancel, Error, Runtime, SessionOptions, cache};
+use crate::{Cancel, Error, Runtime, SessionOptions};
 
 enum Loaded {
     File(ort::session::Session),
     /// Declared before its bytes, which it borrows, so that it is dropped first.
-    Mapped(InMemorySession<'static>, #[allow(dead_code)] Mmap),
+    Mapped(InMemorySession<'static>, #[allow(dead_code)] Copy),
 }
 
 /// A model ready to run.
@@ -35,13 +34,16 @@ impl Session {
     /// # Errors
     /// [`Error::Model`] if the file is missing or is not a model this ONNX Runtime can run.
     pub fn open(runtime: &Runtime, model: &Path, options: &SessionOptions) -> Result<Self, Error> {
+        options.cancel.check()?;
+        regular(model)?;
         let cached = options
             .cache_dir
             .as_deref()
             .and_then(|dir| cache::copy(runtime, model, dir, options));
-        let loaded = match cached.and_then(|copy| map(runtime, &copy, options).ok()) {
-            Some(loaded) => loaded,
-            None => from_file(runtime, model, options)?,
+        let loaded = match cached.map(|copy| map(runtime, copy, options)) {
+            Some(Ok(loaded)) => loaded,
+            Some(Err(Error::Cancelled)) => return Err(Error::Cancelled),
+            _ => from_file(runtime, model, options)?,
         };
         Ok(Session {
             loaded,
@@ -101,27 +103,40 @@ impl Session {
     }
 }
 
-fn from_file(runtime: &Runtime, model: &Path, options: &SessionOptions) -> Result<Loaded, Error> {
-    let mut builder = builder(runtime, options)?;
-    builder
-        .commit_from_file(model)
-        .map(Loaded::File)
-        .map_err(|e| Error::model(model, e))
+/// That a part of a model is a regular file: to open anything else, a FIFO above all, may take for ever.
+///
+/// # Errors
+/// [`Error::Model`].
+pub fn regular(model: &Path) -> Result<(), Error> {
+    match std::fs::metadata(model) {
+        Ok(meta) if meta.is_file() => Ok(()),
+        Ok(_) => Err(Error::model(model, "it is not a regular file")),
+        Err(e) => Err(Error::model(model, e)),
+    }
 }
 
-fn map(runtime: &Runtime, copy: &Path, options: &SessionOptions) -> Result<Loaded, Error> {
-    let file = File::open(copy).map_err(|e| Error::model(copy, e))?;
-    // SAFETY: copies are private to the server's account, written once under another name and never changed.
-    let bytes = unsafe { Mmap::map(&file) }.map_err(|e| Error::model(copy, e))?;
+fn from_file(runtime: &Runtime, model: &Path, options: &SessionOptions) -> Result<Loaded, Error> {
+    let mut builder = builder(runtime, options)?;
+    options.cancel.watch_load(&mut builder, |builder| {
+        builder
+            .commit_from_file(model)
+            .map(Loaded::File)
+            .map_err(|e| Error::model(model, e))
+    })
+}
+
+fn map(runtime: &Runtime, copy: Copy, options: &SessionOptions) -> Result<Loaded, Error> {
     // SAFETY: the mapping does not move and `Loaded::Mapped` drops it after the session.
     let borrowed: &'static [u8] =
-        unsafe { std::slice::from_raw_parts(bytes.as_ptr(), bytes.len()) };
+        unsafe { std::slice::from_raw_parts(copy.bytes().as_ptr(), copy.bytes().len()) };
     let mut builder = builder(runtime, options)?
         .with_optimization_level(GraphOptimizationLevel::Disable)
         .and_then(|b| b.with_prepacking(options.prepack))
         .map_err(ort::Error::from)?;
-    let session = builder
-        .commit_from_memory_directly(borrowed)
-        .map_err(|e| Error::model(copy, e))?;
-    Ok(Loaded::Mapped(session, bytes))
+    let session = options.cancel.watch_load(&mut builder, |builder| {
+        builder
+            .commit_from_memory_directly(borrowed)
+            .map_err(Error::from)
+    })?;
+    Ok(Loaded::Mapped(session, copy))
 }

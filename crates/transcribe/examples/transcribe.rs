@@ -22,6 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         threads,
         cache_dir: set("CACHE").map(Into::into),
         prepack: set("CACHE").is_some(),
+        ..SessionOptions::default()
     };
     let start = Instant::now();
     let mut vad = Vad::open(

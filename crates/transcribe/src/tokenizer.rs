@@ -112,6 +112,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
         path: path.into(),
         reason,
     };
+    onnx::regular(path)?;
     let length = fs::metadata(path).map_err(|e| wrong(e.to_string()))?.len();
     if length > MAX_BYTES {
         return Err(wrong(format!(
