@@ -187,16 +187,16 @@ fn server_of_the_run() -> String {
     environment("AI_AUDIO_TEST_URL")
 }
 
-fn config(url: &str) -> Config {
+pub(crate) fn config(url: &str) -> Config {
     Config::from_str(url).expect("a connection URI")
 }
 
-fn with_database(url: &str, name: &str) -> String {
+pub(crate) fn with_database(url: &str, name: &str) -> String {
     let (server, _) = url.rsplit_once('/').expect("a URI with a database");
     format!("{server}/{name}")
 }
 
-fn connect(config: &Config) -> Client {
+pub(crate) fn connect(config: &Config) -> Client {
     config
         .connect(NoTls)
         .unwrap_or_else(|error| panic!("cannot connect (make url starts the server): {error}"))

@@ -4,7 +4,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use crate::{Database, environment, root};
+use crate::database::{config, connect, with_database};
+use crate::{Client, Database, environment, root};
 
 /// A program of the Postgres under test.
 pub fn postgres_program(name: &str) -> Command {
@@ -30,6 +31,11 @@ impl Server {
     /// An empty database on it.
     pub fn database(&self) -> Database {
         Database::empty_on(self.url.clone())
+    }
+
+    /// A new session as superuser in a database that is there.
+    pub fn connect_to(&self, database: &str) -> Client {
+        connect(&config(&with_database(&self.url, database)))
     }
 
     /// Waits while it recovers from a crash.

@@ -69,3 +69,29 @@ fn a_long_recording_does_not_stay_in_memory() {
         "{before} kB before and {after} kB after"
     );
 }
+
+/// A clip is written as it is decoded, so what a session takes is the clip and not the samples.
+#[test]
+fn a_long_clip_takes_no_more_than_itself() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let file = scratch.file("long.wav", &wav(&tone(1200), 16_000)); // 37 MB
+    let mut client = database.connect();
+    let clip = |end: u32, format: &str| {
+        format!("SELECT length(ai_audio_extract('{file}', 0, {end}, '{{format: ''{format}''}}'))")
+    };
+    let before = peak(&mut client, &clip(1000, "flac"));
+    let flac = peak(&mut client, &clip(1_200_000, "flac"));
+    let wav = peak(&mut client, &clip(1_200_000, "wav"));
+    println!(
+        "Own memory: {before} kB for a second, {flac} kB for 20 minutes of FLAC, {wav} kB of WAV"
+    );
+    // Twice the clip: as it was written, and as the value of the query.
+    assert!(wav < before + 2 * 38_000 + 12_000, "{before} kB, {wav} kB");
+    assert!(flac < wav, "{flac} kB of FLAC, {wav} kB of WAV");
+    thread::sleep(Duration::from_secs(7)); // freed memory is returned by idle sessions
+    let after = own_memory(client.pid());
+    assert!(
+        after < before + 8 * 1024,
+        "{before} kB before and {after} kB after"
+    );
+}

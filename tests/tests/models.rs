@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
-use sql_tests::{ClientExt, Database, Role, Scratch, SqlState, tone, wav};
+use sql_tests::{ClientExt, Database, Role, Scratch, SqlState, clip, tone, wav};
 
 /// Registers the built-in model's file under a name of one's own.
 fn register(name: &str, config: &str) -> String {
@@ -182,5 +182,149 @@ fn a_cache_that_others_can_write_to_is_refused() {
         &format!("SET ai_audio.cache_dir = '{}'", open_to_all.display()),
         SqlState::INVALID_PARAMETER_VALUE,
         &["ai_audio.cache_dir", "writable for nobody else"],
+    );
+}
+
+#[test]
+fn a_damaged_copy_in_the_cache_is_made_anew_and_told() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let recording = clip("june-1.wav");
+    let cache = scratch.path("cache");
+    fs::set_permissions(scratch.path("."), Permissions::from_mode(0o777)).expect("permissions");
+    database.connect().run(&format!(
+        "COPY (SELECT 1) TO PROGRAM 'mkdir -m 700 {}'",
+        cache.display()
+    ));
+    let hear = || {
+        let (mut client, notices) = database.connect_noting();
+        client.run(&format!(
+            "LOAD 'ai_audio'; SET ai_audio.cache_dir = '{}'",
+            cache.display()
+        ));
+        let same: f64 = client.value(&format!(
+            "SELECT cosine_similarity(ai_audio_embed('{recording}'), '{}')",
+            database
+                .connect()
+                .value::<String>(&format!("SELECT ai_audio_embed('{recording}')::text"))
+        ));
+        let said = notices.lock().expect("not poisoned");
+        let said: Vec<String> = said.iter().map(|n| n.message().to_string()).collect();
+        (same, said)
+    };
+    let (same, said) = hear();
+    assert!(same > 0.999_999 && said.is_empty(), "{same} {said:?}");
+    let copies = || {
+        fs::read_dir(&cache)
+            .expect("a folder")
+            .map(|f| f.expect("a file").path())
+    };
+    assert!(copies().count() > 0);
+    for copy in copies() {
+        let mut bytes = fs::read(&copy).expect("a copy");
+        let middle = bytes.len() / 2;
+        bytes[middle..middle + 4000]
+            .iter_mut()
+            .for_each(|b| *b ^= 0x40);
+        fs::write(&copy, bytes).expect("damaged");
+    }
+    let (same, said) = hear();
+    assert!(same > 0.999_999, "{same}");
+    assert!(
+        !said.is_empty() && said.iter().all(|s| s.contains("damaged")),
+        "{said:?}"
+    );
+    let (same, said) = hear();
+    assert!(same > 0.999_999 && said.is_empty(), "{same} {said:?}");
+    // Cut short, as a full disk leaves it.
+    for copy in copies() {
+        let bytes = fs::read(&copy).expect("a copy");
+        fs::write(&copy, &bytes[..bytes.len() / 3]).expect("damaged");
+    }
+    let (same, said) = hear();
+    assert!(same > 0.999_999 && !said.is_empty(), "{same} {said:?}");
+}
+
+#[test]
+fn what_is_no_regular_file_is_not_waited_for() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let mut client = database.connect();
+    client.run("SET statement_timeout = '20s'");
+    let fifo = |name: &str| {
+        let path = scratch.path(name);
+        let made = std::process::Command::new("mkfifo")
+            .arg("-m")
+            .arg("666")
+            .arg(&path)
+            .status();
+        assert!(made.expect("mkfifo starts").success());
+        path
+    };
+    let alone = fifo("model.onnx");
+    client.fails(
+        &format!(
+            "SELECT ai_audio_register_model('mine', 'speaker-embedding', '{}')",
+            alone.display()
+        ),
+        SqlState::INVALID_PARAMETER_VALUE,
+        &["model.onnx"],
+    );
+    fs::create_dir(scratch.path("whisper")).expect("a folder");
+    for part in [
+        "encoder_model.onnx",
+        "decoder_model_merged.onnx",
+        "tokenizer.json",
+    ] {
+        fifo(&format!("whisper/{part}"));
+    }
+    let error = client.error(&format!(
+        "SELECT ai_audio_register_model('mine', 'speech-recognition', '{}')",
+        scratch.path("whisper").display()
+    ));
+    assert!(error.message().contains("encoder_model"), "{error:?}");
+    // One that was a file when it was registered.
+    let file: String =
+        client.value("SELECT file FROM ai_audio_models WHERE name = 'campplus_zh_en'");
+    let later = scratch.file("later.onnx", &fs::read(file).expect("the built-in model"));
+    client.run(&format!(
+        "SELECT ai_audio_register_model('mine', 'speaker-embedding', '{later}')"
+    ));
+    fs::remove_file(scratch.path("later.onnx")).expect("gone");
+    fifo("later.onnx");
+    let mut later = database.connect();
+    later.run("SET statement_timeout = '20s'");
+    let error = later.error(&format!(
+        "SELECT ai_audio_embed('mine', '{}')",
+        clip("june-1.wav")
+    ));
+    assert!(error.message().contains("regular file"), "{error:?}");
+}
+
+#[test]
+fn jsonb_that_is_no_configuration_is_a_clear_error() {
+    let database = Database::new();
+    let mut client = database.connect();
+    let nested = format!("{}1{}", "{\"a\":".repeat(500), "}".repeat(500));
+    for config in [
+        r#"{"aliases": 1e400}"#,
+        r#"{"aliases": [1]}"#,
+        r#"[1]"#,
+        "1e400",
+        &nested,
+    ] {
+        let error = client.error(&register("mine", config));
+        assert_eq!(
+            error.code(),
+            &SqlState::INVALID_PARAMETER_VALUE,
+            "{config}: {error:?}"
+        );
+    }
+    // What a superuser wrote into the table by hand does not stand in the way either.
+    client.run(&format!(
+        "{}; UPDATE ai_audio.models SET config = '{{\"aliases\": 1e400}}'",
+        register("mine", "{}")
+    ));
+    assert_eq!(
+        client.value::<i64>("SELECT count(*) FROM ai_audio_models WHERE name = 'mine'"),
+        1
     );
 }
