@@ -3,6 +3,8 @@
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use crate::foreign;
+
 /// Why a function gave no result.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -39,6 +41,9 @@ pub enum Error {
     /// The current user may not do this.
     #[error("{message}")]
     Privilege { message: String, hint: &'static str },
+    /// A foreign server, its user mapping or their options.
+    #[error(transparent)]
+    Foreign(#[from] foreign::Error),
     /// A recording that could not be read; the message names it.
     #[error(transparent)]
     Source(#[from] source::Error),
@@ -105,6 +110,7 @@ impl Error {
             Error::UnknownModel { .. } | Error::WrongTask { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
             Error::ResultTooLarge => Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
             Error::Privilege { .. } => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            Error::Foreign(error) => foreign_code(error),
             Error::Source(error) => source_code(error),
             Error::Audio { error, .. } => audio_code(error),
             Error::Decoding(error) => audio_code(error),
@@ -124,6 +130,7 @@ impl Error {
             }
             Error::Privilege { hint, .. } => Some((*hint).into()),
             Error::ResultTooLarge => Some("Ask for a shorter part, or for {\"format\": \"flac\"}.".into()),
+            Error::Foreign(error) => foreign_hint(error),
             Error::Source(error) => source_hint(error).map(Into::into),
             Error::Audio { error: audio::Error::TooLong { .. }, .. } => {
                 Some("Select a part with start_time and end_time, or have ai_audio.max_duration raised.".into())
@@ -140,6 +147,31 @@ impl Error {
             _ => None,
         }
     }
+}
+
+fn foreign_code(error: &foreign::Error) -> PgSqlErrorCode {
+    use PgSqlErrorCode as Code;
+    use foreign::Error as E;
+    match error {
+        E::UnknownOption { .. } => Code::ERRCODE_FDW_INVALID_OPTION_NAME,
+        E::WrongValue { .. } | E::Together(_) => Code::ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE,
+        E::MissingOption { .. } => Code::ERRCODE_FDW_OPTION_NAME_NOT_FOUND,
+        E::NoTables(_) => Code::ERRCODE_WRONG_OBJECT_TYPE,
+        E::UnknownServer { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
+        E::Denied(_) => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+        E::Ambiguous { .. } => Code::ERRCODE_AMBIGUOUS_ALIAS,
+    }
+}
+
+fn foreign_hint(error: &foreign::Error) -> Option<String> {
+    use foreign::Error as E;
+    Some(match error {
+        E::UnknownOption { hint, .. } => hint.clone(),
+        E::UnknownServer { .. } => "Servers are listed in pg_foreign_server.".into(),
+        E::Denied(server) => format!("Its owner can GRANT USAGE ON FOREIGN SERVER {server}."),
+        E::Ambiguous { .. } => "Name one in options: {\"server\": \"name\"}.".into(),
+        _ => return None,
+    })
 }
 
 fn source_code(error: &source::Error) -> PgSqlErrorCode {

@@ -13,6 +13,8 @@ mod api;
 mod backtrace;
 mod call;
 mod errors;
+#[allow(dead_code)] // until the first function reads a server
+mod foreign;
 mod interrupt;
 mod memory;
 mod models;

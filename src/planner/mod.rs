@@ -8,7 +8,7 @@
 
 mod annscan;
 mod catalog;
-mod nodes;
+pub mod nodes;
 mod once;
 
 /// Installs the hook and the cache's invalidation.

@@ -10,6 +10,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("ai_audio.list_models", "v strict restricted"),
     ("ai_audio.profile_final", "i called safe"),
     ("ai_audio.profile_serialize", "i strict safe"),
+    ("ai_audio.store_validator", "s strict safe"),
     ("ai_audio_detect_language", "s called safe"),
     ("ai_audio_diarize", "s strict restricted"),
     ("ai_audio_drop_model", "v strict unsafe"),

@@ -40,6 +40,8 @@ fn catalog(client: &mut Client) -> BTreeSet<String> {
            WHERE a.attnum > 0 AND NOT a.attisdropped
          UNION ALL SELECT m.name || ' ' || pg_get_constraintdef(c.oid)
            FROM members m JOIN pg_constraint c ON m.classid = 'pg_class'::regclass AND c.conrelid = m.objid
+         UNION ALL SELECT m.name || ' validates by ' || w.fdwvalidator::regproc || ' handles by ' || w.fdwhandler::regproc || coalesce(w.fdwacl::text, '')
+           FROM members m JOIN pg_foreign_data_wrapper w ON m.classid = 'pg_foreign_data_wrapper'::regclass AND w.oid = m.objid
          UNION ALL SELECT m.name || ' has ' || pg_get_triggerdef(t.oid)
            FROM members m JOIN pg_trigger t ON m.classid = 'pg_class'::regclass AND t.tgrelid = m.objid
          UNION ALL SELECT 'dumped: ' || config::regclass::text || ' where ' || condition

@@ -19,6 +19,7 @@ mod file;
 mod hosts;
 mod location;
 mod redact;
+mod secret;
 mod spool;
 #[cfg(test)]
 mod test_server;
@@ -30,6 +31,7 @@ pub use file::{FileRules, open_file};
 pub use hosts::check_allowed_host;
 pub use location::{Location, parse};
 pub use redact::redact;
+pub use secret::Secret;
 pub use spool::Body;
 /// The URL type of [`Location::Url`].
 pub use url::Url;
