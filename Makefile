@@ -27,7 +27,7 @@ TEST_ENV = AI_AUDIO_TEST_URL="$$($(CLUSTER) url)" AI_AUDIO_PG_BIN="$$(dirname "$
 	$${AI_AUDIO_SPEECH:+AI_AUDIO_SPEECH="$$($(CLUSTER) lend "$$AI_AUDIO_SPEECH")"}
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-env psql url stop install install-pgvector uninstall bench lint clean packages models library cluster server
+.PHONY: help demo test test-env psql url stop serve install install-pgvector uninstall bench lint clean packages models library cluster server
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -46,6 +46,9 @@ psql: server ## Open psql on the throw-away database
 
 url: server ## Start the throw-away server if needed and print its connection URI (make -s url)
 	@$(CLUSTER) url
+
+serve: server ## Serve HTTP and the console on the throw-away database, port 8100
+	@scripts/serve $(CARGO_OUT)/release/ai_audio_server "$$($(CLUSTER) url)"
 
 stop: ## Stop the throw-away server
 	@$(CLUSTER) stop
