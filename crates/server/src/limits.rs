@@ -36,7 +36,11 @@ struct Asking {
 
 /// A key's place among its requests at a time; given back with the last copy of the value, however many there are.
 #[derive(Clone, Debug)]
-pub struct Place(#[allow(dead_code, reason = "held, not looked at")] Arc<Arc<()>>);
+pub struct Place(#[allow(dead_code, reason = "held, not looked at")] Arc<Taken>);
+
+/// What a key's places are counted by.
+#[derive(Debug)]
+struct Taken(#[allow(dead_code, reason = "held, not looked at")] Arc<()>);
 
 /// A place in the queue or at work; given back with the value.
 pub struct Turn {
@@ -125,7 +129,7 @@ impl Limits {
                 format!("this key has {most} requests running, as many as it may at a time");
             return Err(ApiError::later(StatusCode::TOO_MANY_REQUESTS, 1, message));
         }
-        Ok(Place(Arc::new(asking.running.clone())))
+        Ok(Place(Arc::new(Taken(asking.running.clone()))))
     }
 
     /// A place at work or in the queue for it.
