@@ -4,7 +4,7 @@
 //! chunks of at most the model's window, cut at pauses (`pack.rs`), chunks go through the model in batches (`model.rs`), and their
 //! words become sentences (`sentences.rs`). Memory does not grow with the recording.
 //!
-//! Inside a model of a family (`family.rs`: `whisper.rs`, `moonshine.rs`), a file per stage:
+//! Inside a model of a family (`family.rs`: `whisper/`, `moonshine.rs`), a file per stage:
 //!
 //! 1. `decoder.rs`: the network, from encoded audio and tokens to logits, with its cache; `tokenizer.rs`: tokens and text;
 //! 2. `search.rs`, `beam.rs`, `logits.rs`: from logits to a text;
