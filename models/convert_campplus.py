@@ -128,7 +128,7 @@ def statistics(g: Graph, x: str, frames: str) -> str:
 
 
 def narrow_changes() -> dict:
-    """What makes the network for narrow recordings, by the name of the weight (bench/voices/distill.py writes it)."""
+    """What makes the network for narrow recordings, by the name of the weight (models/training/distill.py writes it)."""
     with np.load(NARROW) as stored:
         arrays = dict(stored)
     changes = {}

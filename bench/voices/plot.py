@@ -3,12 +3,14 @@
 import sys
 from pathlib import Path
 
-import calibrate
 import matplotlib
 import numpy as np
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+
+sys.path.append(str(Path(__file__).parents[2] / "models/training"))
+import calibrate
 
 plt.rcParams.update({"svg.hashsalt": "ai_audio", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
 LENGTHS = {"whole clips": 0, "3 s": 3, "1 s": 1}

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+
+sys.path.append(str(Path(__file__).parents[2] / "models/training"))
 import speech
 
 SAME_VOICE = {"asterisk-core-sounds-es-wav": "asterisk-core-sounds-en-wav"}

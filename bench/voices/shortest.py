@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+
+sys.path.append(str(Path(__file__).parents[2] / "models/training"))
 import speech
 
 LENGTHS_MS = (25, 50, 100, 200, 300, 400, 500, 1000)

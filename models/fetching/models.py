@@ -76,6 +76,8 @@ def packages() -> list[dict]:
 
 
 def make(product: Product, packages: Packages, scratch: Path, pin: bool):
+    for weights in product.entry.get("weights", []):
+        check(HERE / weights["name"], weights["sha256"], f"models/{weights['name']}")
     members = packages.members(product.entry["members"])
     made = scratch / f"made-{product.name}"
     made.mkdir()

@@ -36,6 +36,19 @@ class Lists(unittest.TestCase):
             for file in entry["members"] + entry["files"]:
                 self.assertRegex(file["sha256"], r"^[0-9a-f]{64}$")
 
+    def test_weights_in_the_repository_are_what_was_pinned(self):
+        pinned = [weights for model in self.manifest["model"] for weights in model.get("weights", [])]
+        stored = sorted(path.name for path in models.HERE.glob("*.npz"))
+        self.assertEqual(stored, sorted(weights["name"] for weights in pinned))
+        for weights in pinned:
+            files.check(models.HERE / weights["name"], weights["sha256"], weights["name"])
+
+    def test_altered_weights_are_refused(self):
+        product = models.wanted(["campplus_zh_en"], ROOT / "target/models", ROOT / "target")[0]
+        product.entry["weights"][0]["sha256"] = "0" * 64
+        with tempfile.TemporaryDirectory() as folder, self.assertRaisesRegex(Failure, "campplus_narrow.npz is not the pinned one"):
+            models.make(product, None, Path(folder), pin=False)
+
     def test_members_are_in_listed_packages(self):
         listed = {package["name"] for package in models.packages() + speech.packages()}
         for member in models.members() + speech.listed():

@@ -6,7 +6,7 @@
 //!
 //! What is left of the difference lies mostly in three directions among voiceprints. What one has along them tells what
 //! to add to it. More directions would bring a voiceprint still nearer to that of the same speech in full band, but also
-//! to those of others. Fitted by `bench/voices/fit_bandwidth.py`.
+//! to those of others. Fitted by `models/training/fit_bandwidth.py`.
 
 use audio::fbank::{self, BINS};
 

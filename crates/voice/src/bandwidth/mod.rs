@@ -3,7 +3,7 @@
 //! Speaker models learn from sound up to 8 kHz. Of an 8 kHz recording they get features whose upper quarter holds
 //! nothing, and find it more like other such recordings than like the same voice in full. So those are heard by a network
 //! of their own: the same one, taught to give the voiceprint that the other gives of the same speech in full band
-//! (knowledge distillation: Hinton, Vinyals and Dean 2015; `bench/voices/distill.py`). Of an 11 kHz recording so little is
+//! (knowledge distillation: Hinton, Vinyals and Dean 2015; `models/training/distill.py`). Of an 11 kHz recording so little is
 //! missing that it is guessed (`guess.rs`). What both gain is in `docs/thresholds.md`.
 
 mod guess;

@@ -104,7 +104,7 @@ fn log_odds(p: f64) -> f64 {
     (p / (1.0 - p)).ln()
 }
 
-/// What comes with a model: fitted by bench/voices/calibrate.py.
+/// What comes with a model: fitted by models/training/calibrate.py.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Standard {

