@@ -2,7 +2,7 @@
 //!
 //! Average linkage on cosine similarity ([`voice::cluster`]), then 3D-Speaker's repairs: small
 //! groups go to the nearest large one, groups with all but equal centres merge. On our development recordings this is
-//! as good as spectral clustering on few windows and better on many; docs/diarize.md has the numbers.
+//! as good as spectral clustering on few windows and better on many; docs/internals/diarize.md has the numbers.
 
 use onnx::Cancel;
 use voice::cluster::{self, Rows};

@@ -1,7 +1,7 @@
 //! Who spoke when: a recording in, turns of its speakers and their voices out.
 //!
 //! The recipe is 3D-Speaker's with overlap (Chen et al., "3D-Speaker-Toolkit", 2024), changed where measuring said so
-//! (docs/diarize.md); a file per stage:
+//! (docs/internals/diarize.md); a file per stage:
 //!
 //! 1. [`listen`]: speech by silero VAD, and tracks of up to three speakers in windows of 10 s by pyannote segmentation
 //!    3.0 ([`segmentation`], [`powerset`]);

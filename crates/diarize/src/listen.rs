@@ -12,7 +12,7 @@ use crate::segmentation::{Segmentation, WINDOW};
 
 /// Samples from one segmentation window to the next, a whole number of frames (5 s): each frame is heard twice. Windows
 /// every second, as in the recipe, cost five times as much; on our recordings they were better here and worse there
-/// (docs/diarize.md).
+/// (docs/internals/diarize.md).
 pub const STEP: usize = 296 * SHIFT;
 /// Windows per run of the network.
 const BATCH: usize = 4;

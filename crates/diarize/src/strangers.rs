@@ -5,7 +5,7 @@
 //! sounds like none of the speakers, it is a stranger's: someone new. How alike a voice must be depends on how long it
 //! is heard. Segmentation misses many such turns, so all speech is looked through in pieces as well, for voices unlike
 //! that of whom the piece was given to. Noise is like nobody's either, so both must stand out from what is heard in
-//! pauses. Own work; docs/diarize.md says where the numbers come from.
+//! pauses. Own work; docs/internals/diarize.md says where the numbers come from.
 
 use std::ops::Range;
 

@@ -190,7 +190,7 @@ fn groups_are_those_of_scipy_and_3d_speaker() {
 }
 
 /// Where we part from 3D-Speaker, which gives every small group to the nearest large one: a group that is like none
-/// (cosine below 0.2) is a speaker of few words. docs/diarize.md says what that is worth.
+/// (cosine below 0.2) is a speaker of few words. docs/internals/diarize.md says what that is worth.
 #[test]
 fn a_small_group_unlike_all_stays_where_3d_speaker_dissolves_it() {
     let (golden, vectors) = (&golden()["groups"]["unlike"], vectors(0.0));
