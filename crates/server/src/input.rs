@@ -163,7 +163,9 @@ impl Input {
                 "the body must be a JSON object such as {\"name\": \"Diane\"}",
             ));
         };
-        self.parameters.extend(map);
+        // To JSON 5.0 is as good an integer as 5.
+        self.parameters
+            .extend(map.into_iter().map(|(name, value)| (name, whole(value))));
         Ok(())
     }
 
@@ -300,6 +302,15 @@ impl Input {
         }
         serde_json::from_value(Value::Object(self.parameters))
             .map_err(|error| ApiError::bad(error.to_string()))
+    }
+}
+
+fn whole(value: Value) -> Value {
+    match value.as_f64() {
+        Some(number) if value.is_f64() && number.fract() == 0.0 && number.abs() < 9e15 => {
+            Value::from(number as i64)
+        }
+        _ => value,
     }
 }
 

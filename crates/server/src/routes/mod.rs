@@ -41,6 +41,7 @@ use crate::{console, jobs, results};
     voice::search::search,
     voice::search::verify,
     voice::library::cluster,
+    voice::map::map,
     asr::transcribe,
     jobs::show,
     jobs::cancel,
@@ -72,6 +73,7 @@ pub fn router(app: &Arc<App>) -> Router {
         .route("/voice/search", post(voice::search::search))
         .route("/voice/verify", post(voice::search::verify))
         .route("/voice/cluster", post(voice::library::cluster))
+        .route("/voice/map", post(voice::map::map))
         .route("/bailian/funasr/asr", post(asr::transcribe))
         .route("/jobs/{id}", get(jobs::show).delete(jobs::cancel))
         .layer(from_fn_with_state(app.clone(), authenticate));

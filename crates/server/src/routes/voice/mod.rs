@@ -2,6 +2,7 @@
 
 pub mod enroll;
 pub mod library;
+pub mod map;
 pub mod search;
 
 /// Columns of a voice as JSON, for `json_build_object`: with ids as numbers or as texts.
