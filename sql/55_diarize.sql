@@ -93,36 +93,42 @@ COMMENT ON FUNCTION ai_audio_segments(bytea, jsonb) IS
 
 CREATE FUNCTION ai_audio_extract(source text, start_time integer, end_time integer) RETURNS bytea
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100000
+  SUPPORT ai_audio.once_support
   AS 'MODULE_PATHNAME', 'ai_audio_extract_wrapper';
 COMMENT ON FUNCTION ai_audio_extract(text, integer, integer) IS
   'the part between two times, ms, of the recording in a file or URL, as 16 kHz mono WAV';
 
 CREATE FUNCTION ai_audio_extract(source text, start_time integer, end_time integer, options text) RETURNS bytea
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100000
+  SUPPORT ai_audio.once_support
   AS 'MODULE_PATHNAME', 'ai_audio_extract_wrapper';
 COMMENT ON FUNCTION ai_audio_extract(text, integer, integer, text) IS
   'the part between two times, ms, of the recording in a file or URL, as 16 kHz mono WAV; options: format (''wav'', ''flac''), channel, on_error';
 
 CREATE FUNCTION ai_audio_extract(source text, start_time integer, end_time integer, options jsonb) RETURNS bytea
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100000
+  SUPPORT ai_audio.once_support
   AS 'MODULE_PATHNAME', 'ai_audio_extract_wrapper';
 COMMENT ON FUNCTION ai_audio_extract(text, integer, integer, jsonb) IS
   'the part between two times, ms, of the recording in a file or URL, as 16 kHz mono WAV; options: format (''wav'', ''flac''), channel, on_error';
 
 CREATE FUNCTION ai_audio_extract(source bytea, start_time integer, end_time integer) RETURNS bytea
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100000
+  SUPPORT ai_audio.once_support
   AS 'MODULE_PATHNAME', 'ai_audio_extract_wrapper';
 COMMENT ON FUNCTION ai_audio_extract(bytea, integer, integer) IS
   'the part between two times, ms, of the recording in a bytea, as 16 kHz mono WAV';
 
 CREATE FUNCTION ai_audio_extract(source bytea, start_time integer, end_time integer, options text) RETURNS bytea
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100000
+  SUPPORT ai_audio.once_support
   AS 'MODULE_PATHNAME', 'ai_audio_extract_wrapper';
 COMMENT ON FUNCTION ai_audio_extract(bytea, integer, integer, text) IS
   'the part between two times, ms, of the recording in a bytea, as 16 kHz mono WAV; options: format (''wav'', ''flac''), channel, on_error';
 
 CREATE FUNCTION ai_audio_extract(source bytea, start_time integer, end_time integer, options jsonb) RETURNS bytea
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100000
+  SUPPORT ai_audio.once_support
   AS 'MODULE_PATHNAME', 'ai_audio_extract_wrapper';
 COMMENT ON FUNCTION ai_audio_extract(bytea, integer, integer, jsonb) IS
   'the part between two times, ms, of the recording in a bytea, as 16 kHz mono WAV; options: format (''wav'', ''flac''), channel, on_error';

@@ -1,3 +1,11 @@
 -- What changes in an installation of 0.1.0. A line `-- include NN_topic.sql` stands for that part of the install script:
 -- parts that 0.1.0 did not have come whole, what changed in the others is written out here.
 -- include 70_stores.sql
+
+-- What no row can change runs once, whichever function it is.
+ALTER FUNCTION ai_audio_extract(text, integer, integer) SUPPORT ai_audio.once_support;
+ALTER FUNCTION ai_audio_extract(text, integer, integer, text) SUPPORT ai_audio.once_support;
+ALTER FUNCTION ai_audio_extract(text, integer, integer, jsonb) SUPPORT ai_audio.once_support;
+ALTER FUNCTION ai_audio_extract(bytea, integer, integer) SUPPORT ai_audio.once_support;
+ALTER FUNCTION ai_audio_extract(bytea, integer, integer, text) SUPPORT ai_audio.once_support;
+ALTER FUNCTION ai_audio_extract(bytea, integer, integer, jsonb) SUPPORT ai_audio.once_support;

@@ -19,6 +19,10 @@ pub enum Kind {
     Similarity,
     /// pgvector's `cosine_distance`.
     CosineDistance,
+    /// pgvector's `cosine_distance` of half-precision vectors.
+    HalfCosineDistance,
+    /// A cast between pgvector's types, or to one's own dimensions: NULL for NULL only.
+    Cast,
     /// Anything else.
     Other,
 }
@@ -53,14 +57,43 @@ pub fn kind(function: Oid) -> Kind {
 /// Whether an operator is pgvector's cosine distance.
 pub fn is_cosine_distance(operator: Oid) -> bool {
     // SAFETY: a catalog look-up in a transaction.
-    kind(unsafe { pg_sys::get_opcode(operator) }) == Kind::CosineDistance
+    let kind = kind(unsafe { pg_sys::get_opcode(operator) });
+    matches!(kind, Kind::CosineDistance | Kind::HalfCosineDistance)
+}
+
+/// Whether an operator compares half-precision vectors.
+pub fn is_half(operator: Oid) -> bool {
+    // SAFETY: a catalog look-up in a transaction.
+    kind(unsafe { pg_sys::get_opcode(operator) }) == Kind::HalfCosineDistance
+}
+
+/// pg_language's row of SQL, from Postgres' `pg_language.dat`.
+const SQL: Oid = Oid::from_u32(14);
+
+/// Whether a function is written in SQL, and so may be replaced by what it contains.
+pub fn is_in_sql(function: Oid) -> bool {
+    // SAFETY: the tuple is released after the number was read.
+    unsafe {
+        let cache = pg_sys::SysCacheIdentifier::PROCOID as i32;
+        let tuple = pg_sys::SearchSysCache1(cache, pg_sys::Datum::from(function));
+        if tuple.is_null() {
+            return false;
+        }
+        let mut null = false;
+        let attribute = pg_sys::Anum_pg_proc_prolang as pg_sys::AttrNumber;
+        let language = pg_sys::SysCacheGetAttr(cache, tuple, attribute, &mut null);
+        pg_sys::ReleaseSysCache(tuple);
+        !null && Oid::from(language.value() as u32) == SQL
+    }
 }
 
 fn look_up(function: Oid) -> Kind {
     let symbol = c_symbol(function).unwrap_or_default();
     let (extension, kind) = match symbol.as_str() {
         "cosine_similarity_vector" | "cosine_similarity_halfvec" => (c"ai_audio", Kind::Similarity),
-        "cosine_distance" | "halfvec_cosine_distance" => (c"vector", Kind::CosineDistance),
+        "cosine_distance" => (c"vector", Kind::CosineDistance),
+        "halfvec_cosine_distance" => (c"vector", Kind::HalfCosineDistance),
+        "vector" | "halfvec" | "vector_to_halfvec" | "halfvec_to_vector" => (c"vector", Kind::Cast),
         _ => return Kind::Other,
     };
     if belongs_to(function, extension) {

@@ -1,5 +1,8 @@
 //! Small helpers over the planner's nodes and lists.
 
+use std::ffi::c_void;
+
+use pgrx::pg_guard;
 use pgrx::pg_sys;
 
 /// The pointers in a list.
@@ -89,4 +92,36 @@ pub unsafe fn make<T>(tag: pg_sys::NodeTag) -> *mut T {
         (*node).type_ = tag;
         node.cast()
     }
+}
+
+/// A question about a node of an expression.
+pub type Question<'a> = &'a mut dyn FnMut(*mut pg_sys::Node) -> bool;
+
+#[pg_guard]
+unsafe extern "C-unwind" fn ask(node: *mut pg_sys::Node, question: *mut c_void) -> bool {
+    // SAFETY: `any` and `any_in_query` pass a question, and the walker live nodes.
+    unsafe {
+        !node.is_null()
+            && ((*question.cast::<Question>())(node)
+                || pg_sys::expression_tree_walker(node, Some(ask), question))
+    }
+}
+
+/// Whether the answer is yes for any node of an expression. Subqueries in it are not looked into.
+///
+/// # Safety
+/// `node` is NULL or a live expression, or a list of them.
+pub unsafe fn any<T>(node: *mut T, mut question: Question) -> bool {
+    // SAFETY: by contract.
+    unsafe { ask(node.cast(), (&raw mut question).cast()) }
+}
+
+/// Whether the answer is yes for any node of a query. Subqueries are not looked into.
+///
+/// # Safety
+/// A live query.
+pub unsafe fn any_in_query(query: *mut pg_sys::Query, mut question: Question) -> bool {
+    let flags = pg_sys::QTW_IGNORE_RT_SUBQUERIES | pg_sys::QTW_IGNORE_CTE_SUBQUERIES;
+    // SAFETY: by contract.
+    unsafe { pg_sys::query_tree_walker(query, Some(ask), (&raw mut question).cast(), flags as i32) }
 }

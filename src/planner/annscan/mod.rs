@@ -1,13 +1,18 @@
 //! `ORDER BY cosine_similarity(column, x) DESC LIMIT k` by a pgvector index.
 //!
-//! A path for such an index is added that scans it by `column <=> x` and claims the query's own order: descending
-//! similarity is ascending cosine distance. pgvector's cost model decides whether it is used. The path is offered only
-//! where the rows are the same as without it, up to the index's recall; otherwise the reason is told at DEBUG1.
+//! A path for such an index is added that scans it by `column <=> x` and gives the query's own order: descending
+//! similarity is ascending cosine distance. pgvector's cost model decides whether it is used. The path is offered where
+//! the index is likely to give what is wanted; otherwise the reason is told at DEBUG1. Where it runs dry nevertheless, the
+//! scan goes on by itself, so that the rows are the same as without it, up to the index's recall.
 //!
-//! `wanted`: what the query wants. `index`: what an index can give. `objection`: why not. `path`: the path.
+//! When a query is planned, `wanted`: what the query wants. `index`: what an index can give. `objection`: why not.
+//! `path`: the path. When it runs, `execute`: the scan. `order`: what makes its order exact. `iterative`: pgvector's setting.
 
+mod execute;
 mod index;
+mod iterative;
 mod objection;
+mod order;
 mod path;
 mod wanted;
 
@@ -27,29 +32,10 @@ static mut PREVIOUS: pg_sys::set_rel_pathlist_hook_type = None;
 pub fn install() {
     // SAFETY: called once, when the library is loaded, on the only thread.
     unsafe {
+        path::register();
         PREVIOUS = pg_sys::set_rel_pathlist_hook;
         pg_sys::set_rel_pathlist_hook = Some(add_paths);
     }
-}
-
-/// Support function of `cosine_similarity`: it has nothing to say, but asking it loads the library, and so the hook, in
-/// time for the first query.
-///
-/// # Safety
-/// Called by the planner.
-#[unsafe(no_mangle)]
-#[pg_guard]
-pub unsafe extern "C-unwind" fn ai_audio_similarity_support(
-    _fcinfo: pg_sys::FunctionCallInfo,
-) -> pg_sys::Datum {
-    pg_sys::Datum::from(0)
-}
-
-#[doc(hidden)]
-#[unsafe(no_mangle)]
-pub extern "C" fn pg_finfo_ai_audio_similarity_support() -> &'static pg_sys::Pg_finfo_record {
-    static RECORD: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
-    &RECORD
 }
 
 #[pg_guard]
@@ -64,9 +50,21 @@ unsafe extern "C-unwind" fn add_paths(
         if let Some(previous) = PREVIOUS {
             previous(root, rel, index, entry);
         }
-        if (*entry).rtekind == pg_sys::RTEKind::RTE_RELATION && !(*rel).indexlist.is_null() {
+        if is_plain_table(rel, entry) && !(*rel).indexlist.is_null() {
             offer(root, rel, entry);
         }
+    }
+}
+
+/// Whether all rows of a table itself are wanted: no sample of it, and not what stands for its partitions or heirs, each
+/// of which has its turn.
+unsafe fn is_plain_table(rel: *mut pg_sys::RelOptInfo, entry: *mut pg_sys::RangeTblEntry) -> bool {
+    // SAFETY: the planner's live nodes.
+    unsafe {
+        (*entry).rtekind == pg_sys::RTEKind::RTE_RELATION
+            && (*entry).tablesample.is_null()
+            && !(*entry).inh
+            && !pg_sys::is_dummy_rel(rel)
     }
 }
 
@@ -84,10 +82,12 @@ unsafe fn offer(
             let Some(scan) = Scan::of(&*index, &wanted) else {
                 continue;
             };
-            match scan.objection(root, rel, entry, &wanted) {
-                None if settings::enable_annscan() => scan.add_path(root, rel, &wanted),
-                None => not_used(index, "ai_audio.enable_annscan is off"),
-                Some(why) => not_used(index, &why),
+            match scan.numbers(root, rel, entry, &wanted) {
+                Ok(numbers) if settings::enable_annscan() => {
+                    scan.add_path(root, rel, &wanted, numbers)
+                }
+                Ok(_) => not_used(index, "ai_audio.enable_annscan is off"),
+                Err(why) => not_used(index, &why),
             }
         }
     }

@@ -1,44 +1,127 @@
-//! Why not: where the rows could differ from those of a sort.
-
-use std::ffi::CStr;
+//! Why not: where the index could not give the order, or would run dry.
 
 use pgrx::pg_sys;
 
-use super::index::{Method, Reach, Scan};
-use super::wanted::{Wanted, loses_rows_in_joins, needed};
+use super::index::{Reach, Scan};
+use super::path::Numbers;
+use super::wanted::{Needed, Wanted, loses_rows_in_joins, needed, ties_matter};
+use crate::planner::catalog::{self, Kind};
 use crate::planner::nodes::{cast, items, same, strip_relabels};
 
 impl Scan<'_> {
-    /// Why the rows could differ from those of a sort.
-    pub(super) unsafe fn objection(
+    /// What the scan has to know, or why the index had better not be used.
+    pub(super) unsafe fn numbers(
         &self,
         root: *mut pg_sys::PlannerInfo,
         rel: *mut pg_sys::RelOptInfo,
         entry: *mut pg_sys::RangeTblEntry,
         wanted: &Wanted,
-    ) -> Option<String> {
+    ) -> Result<Numbers, String> {
         // SAFETY: the planner's live nodes.
         unsafe {
-            if (*wanted.pathkey).pk_nulls_first && !self.has_no_nulls(rel, entry, wanted) {
-                return Some(
+            let nulls_first = (*wanted.pathkey).pk_nulls_first;
+            if nulls_first && !self.has_no_nulls(rel, entry, wanted) {
+                return Err(
                     "NULLs come first and the column may hold some; say NULLS LAST, or NOT NULL"
                         .into(),
                 );
             }
+            let needed = match needed(root) {
+                Needed::All => {
+                    return Err(
+                        "all rows are wanted, in order; an index gives the nearest only".into(),
+                    );
+                }
+                Needed::About(rows) => Some(rows),
+                Needed::Some => None,
+            };
+            let expected = needed.map_or(0.0, |rows| rows / self.share_that_passes(root, wanted));
             let reach = Reach::of(self.method, self.index, (*rel).tuples);
-            if let Some(why) = reach.objection(needed(root, wanted)) {
-                return Some(why);
+            if expected > reach.rows {
+                return Err(format!(
+                    "about {expected:.0} rows would have to be read, more than {} ({:.0}) lets the index give",
+                    reach.because, reach.rows
+                ));
             }
-            let filtered = self.has_filters(wanted) || loses_rows_in_joins(root, rel);
-            (filtered && !reach.strict).then(|| match self.method {
-                Method::Hnsw => {
-                    "rows are filtered after the index; set hnsw.iterative_scan = strict_order"
-                        .into()
-                }
-                Method::IvfFlat => {
-                    "rows are filtered after the index, and ivfflat cannot scan on in order".into()
-                }
+            let held = (*rel).tuples * (1.0 - self.share_of_nulls(entry));
+            if expected > held && (*rel).tuples > expected {
+                return Err(format!(
+                    "about {expected:.0} rows would have to be read, more than the {held:.0} with a vector"
+                ));
+            }
+            // A join may drop rows or repeat them: nobody knows how many it takes.
+            let awaited = needed.filter(|_| !loses_rows_in_joins(root, rel));
+            Ok(Numbers {
+                slack: 2.0 * self.rounding(),
+                awaited: awaited.unwrap_or(0.0) as usize,
+                merged: (*rel).reloptkind != pg_sys::RelOptKind::RELOPT_BASEREL,
+                expected,
+                nulls_first,
+                ties_matter: ties_matter(root, wanted),
+                method: self.method,
             })
+        }
+    }
+
+    /// By how much a similarity may differ from what the index takes it for: it holds vectors of norm 1, in its own
+    /// precision, and sums products in single precision.
+    unsafe fn rounding(&self) -> f64 {
+        // SAFETY: a live expression; a type's name is palloc'ed.
+        unsafe {
+            let dimensions = pg_sys::exprTypmod(self.column);
+            let dimensions = f64::from(if dimensions > 0 { dimensions } else { 2000 });
+            let sums = (dimensions + 8.0) * f64::from(f32::EPSILON) / 2.0;
+            if catalog::is_half(self.operator) {
+                sums + 1e-3
+            } else {
+                sums
+            }
+        }
+    }
+
+    /// Which share of the rows that the index gives passes the query's other conditions.
+    unsafe fn share_that_passes(&self, root: *mut pg_sys::PlannerInfo, wanted: &Wanted) -> f64 {
+        // SAFETY: the planner's live nodes. `indrestrictinfo` leaves out what a partial index's predicate implies.
+        unsafe {
+            let filters = items::<pg_sys::RestrictInfo>(self.index.indrestrictinfo)
+                .filter(|c| {
+                    let clause: *mut pg_sys::Node = (**c).clause.cast();
+                    !self.rejects_null(clause, wanted) || self.cuts_the_near_end(clause, wanted)
+                })
+                .fold(std::ptr::null_mut(), |list, c| {
+                    pg_sys::lappend(list, c.cast())
+                });
+            let (inner, none) = (pg_sys::JoinType::JOIN_INNER, std::ptr::null_mut());
+            pg_sys::clauselist_selectivity(root, filters, 0, inner, none).max(1e-9)
+        }
+    }
+
+    /// Which share of the column is NULL, as far as statistics know.
+    unsafe fn share_of_nulls(&self, entry: *mut pg_sys::RangeTblEntry) -> f64 {
+        // SAFETY: the tuple is released after the number was read.
+        unsafe {
+            let Some(var) = underlying_column(self.column) else {
+                return 0.0;
+            };
+            let cache = pg_sys::SysCacheIdentifier::STATRELATTINH as i32;
+            let tuple = pg_sys::SearchSysCache3(
+                cache,
+                pg_sys::Datum::from((*entry).relid),
+                pg_sys::Datum::from(var.varattno),
+                pg_sys::Datum::from(false),
+            );
+            if tuple.is_null() {
+                return 0.0;
+            }
+            let mut null = false;
+            let attribute = pg_sys::Anum_pg_statistic_stanullfrac as pg_sys::AttrNumber;
+            let share = pg_sys::SysCacheGetAttr(cache, tuple, attribute, &mut null);
+            pg_sys::ReleaseSysCache(tuple);
+            if null {
+                0.0
+            } else {
+                f64::from(f32::from_bits(share.value() as u32))
+            }
         }
     }
 
@@ -86,25 +169,26 @@ impl Scan<'_> {
                 [a, b] if same(b, wanted.call) => (true, a),
                 _ => (false, clause),
             };
-            similarity && pg_sys::op_strict(operator.opno) && !pg_sys::contain_var_clause(other)
+            similarity
+                && pg_sys::op_strict(operator.opno)
+                && !pg_sys::contain_var_clause(other)
+                && !pg_sys::contain_volatile_functions(other)
         }
     }
 
-    /// Whether rows that the index gives may be dropped, other than from its far end.
-    unsafe fn has_filters(&self, wanted: &Wanted) -> bool {
-        // SAFETY: the planner's live nodes. `indrestrictinfo` leaves out what a partial index's predicate implies.
-        unsafe {
-            let mut clauses = items::<pg_sys::RestrictInfo>(self.index.indrestrictinfo);
-            clauses.any(|c| {
-                let clause: *mut pg_sys::Node = (*c).clause.cast();
-                !self.rejects_null(clause, wanted) || self.cuts_the_near_end(clause, wanted)
-            })
-        }
+    /// Whether a condition is a bound on the similarity from below: it only drops what comes last.
+    pub(super) unsafe fn cuts_the_far_end(
+        &self,
+        clause: *mut pg_sys::Node,
+        wanted: &Wanted,
+    ) -> bool {
+        // SAFETY: a live expression.
+        unsafe { self.bounds_similarity(clause, wanted) && !self.cuts_the_near_end(clause, wanted) }
     }
 
     /// Whether a bound on the similarity drops the most similar rows, which come first.
     unsafe fn cuts_the_near_end(&self, clause: *mut pg_sys::Node, wanted: &Wanted) -> bool {
-        // SAFETY: a live expression.
+        // SAFETY: a live expression; a pathkey has a btree operator family.
         unsafe {
             let Some(operator) = cast::<pg_sys::OpExpr>(clause, pg_sys::NodeTag::T_OpExpr) else {
                 return false;
@@ -112,26 +196,32 @@ impl Scan<'_> {
             let left = items::<pg_sys::Node>(operator.args)
                 .next()
                 .is_some_and(|a| same(a, wanted.call));
-            let name = pg_sys::get_opname(operator.opno);
-            let name = if name.is_null() {
-                c""
+            let strategy =
+                pg_sys::get_op_opfamily_strategy(operator.opno, (*wanted.pathkey).pk_opfamily);
+            let from_below = if left {
+                [
+                    pg_sys::BTGreaterStrategyNumber,
+                    pg_sys::BTGreaterEqualStrategyNumber,
+                ]
             } else {
-                CStr::from_ptr(name)
+                [
+                    pg_sys::BTLessStrategyNumber,
+                    pg_sys::BTLessEqualStrategyNumber,
+                ]
             };
-            let from_below = if left { [c">", c">="] } else { [c"<", c"<="] };
-            !from_below.contains(&name)
+            !from_below.contains(&u32::try_from(strategy).unwrap_or(0))
         }
     }
 }
 
-/// The column in an indexed expression that gives NULL for NULL: the column itself, or casts of it.
+/// The column in an indexed expression that is NULL for NULL only: the column itself, or pgvector's casts of it.
 unsafe fn underlying_column<'a>(node: *mut pg_sys::Node) -> Option<&'a mut pg_sys::Var> {
     // SAFETY: a live expression.
     unsafe {
         let node = strip_relabels(node);
         if let Some(function) = cast::<pg_sys::FuncExpr>(node, pg_sys::NodeTag::T_FuncExpr) {
             let first = items::<pg_sys::Node>(function.args).next()?;
-            return if pg_sys::func_strict(function.funcid) {
+            return if catalog::kind(function.funcid) == Kind::Cast {
                 underlying_column(first)
             } else {
                 None

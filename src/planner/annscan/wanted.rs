@@ -3,7 +3,7 @@
 use pgrx::pg_sys;
 
 use crate::planner::catalog::{self, Kind};
-use crate::planner::nodes::{cast, items, strip_relabels};
+use crate::planner::nodes::{cast, copy, items, strip_relabels};
 
 /// The order that the query wants, as far as it is about similarity.
 pub(super) struct Wanted {
@@ -12,8 +12,6 @@ pub(super) struct Wanted {
     pub(super) call: *mut pg_sys::FuncExpr,
     /// Its arguments.
     pub(super) arguments: [*mut pg_sys::Node; 2],
-    /// Whether more sort keys follow.
-    pub(super) more_keys: bool,
 }
 
 /// The first sort key, if it is the descending similarity of something in this relation.
@@ -37,7 +35,6 @@ pub(super) unsafe fn wanted(
                     pathkey,
                     call,
                     arguments: [arguments.next()?, arguments.next()?],
-                    more_keys: (*pathkeys).length > 1,
                 })
             })
             .next()?
@@ -90,38 +87,152 @@ unsafe fn similarity_call(expression: *mut pg_sys::Node) -> Option<*mut pg_sys::
 }
 
 /// How many rows the statement takes from the scan.
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Needed {
-    /// At most this many.
-    AtMost(f64),
-    /// A limit that is known only when it runs.
-    Unknown,
+    /// This many, or a few more where rows tie or are dropped later.
+    About(f64),
+    /// Some of them: a limit that is known only when it runs.
+    Some,
     /// All of them.
     All,
 }
 
-pub(super) unsafe fn needed(root: *mut pg_sys::PlannerInfo, wanted: &Wanted) -> Needed {
-    // SAFETY: the planner's live nodes.
+/// # Safety
+/// The planner's live nodes.
+pub(super) unsafe fn needed(root: *mut pg_sys::PlannerInfo) -> Needed {
+    // SAFETY: by contract.
+    unsafe {
+        let fraction = demand(root);
+        if fraction <= 0.0 {
+            Needed::All
+        } else if (*root).limit_tuples > 0.0 {
+            Needed::About((*root).limit_tuples)
+        } else if fraction >= 1.0 {
+            Needed::About(fraction)
+        } else {
+            Needed::Some
+        }
+    }
+}
+
+/// What a LIMIT in this query, or in one around it that takes its rows as they come, asks for: as the planner writes it,
+/// a number of rows from 1 on, a fraction below; 0 for all.
+unsafe fn demand(root: *mut pg_sys::PlannerInfo) -> f64 {
+    // SAFETY: live planner states, each in the one around it.
+    unsafe {
+        let (own, outer) = (&*root, (*root).parent_root);
+        if reads_on(own.parse) {
+            return 0.0;
+        }
+        if !(*own.parse).limitCount.is_null() {
+            return own.tuple_fraction;
+        }
+        // Subqueries in expressions and CTEs are planned before there are relations.
+        if outer.is_null() || (*outer).simple_rel_array.is_null() {
+            return 0.0;
+        }
+        if keeps_order((*outer).parse, own.parse) && pg_sys::bms_num_members(joined(outer)) == 1 {
+            demand(outer)
+        } else {
+            0.0
+        }
+    }
+}
+
+/// Whether a query looks at all its rows whatever its limit is. Groups that come in order do not make it: it can stop
+/// after the last one that is wanted.
+unsafe fn reads_on(query: *mut pg_sys::Query) -> bool {
+    // SAFETY: a live query.
+    unsafe {
+        let query = &*query;
+        !query.groupingSets.is_null()
+            || !query.setOperations.is_null()
+            || query.hasWindowFuncs
+            || query.hasAggs && query.groupClause.is_null()
+    }
+}
+
+/// Whether all rows of equal similarity have to come: to be sorted by what follows, grouped, joined by it, or given with
+/// the last one.
+///
+/// # Safety
+/// The planner's live nodes.
+pub(super) unsafe fn ties_matter(root: *mut pg_sys::PlannerInfo, wanted: &Wanted) -> bool {
+    // SAFETY: by contract.
+    unsafe {
+        let class = (*wanted.pathkey).pk_eclass;
+        let joined = !(*class).ec_sources.is_null();
+        let mut own = root;
+        let mut told = joined || (*(*root).query_pathkeys).length > 1;
+        while !told && !own.is_null() {
+            let query = &*(*own).parse;
+            told = query.limitOption == pg_sys::LimitOption::LIMIT_OPTION_WITH_TIES
+                || !query.groupClause.is_null()
+                || !query.distinctClause.is_null()
+                || query
+                    .sortClause
+                    .as_ref()
+                    .is_some_and(|keys| keys.length > 1);
+            if !query.limitCount.is_null() {
+                break;
+            }
+            own = (*own).parent_root;
+        }
+        told
+    }
+}
+
+/// Whether the outer query has no order of its own, or begins with the first key of the inner one.
+unsafe fn keeps_order(outer: *mut pg_sys::Query, inner: *mut pg_sys::Query) -> bool {
+    // SAFETY: live queries; every sort key is a target.
+    unsafe {
+        let (outer, inner) = (&*outer, &*inner);
+        if !outer.groupClause.is_null() || !outer.distinctClause.is_null() {
+            return false;
+        }
+        let key = |query: &pg_sys::Query| {
+            let sort = items::<pg_sys::SortGroupClause>(query.sortClause).next()?;
+            let mut targets = items::<pg_sys::TargetEntry>(query.targetList);
+            let target = targets.find(|t| (**t).ressortgroupref == (*sort).tleSortGroupRef)?;
+            Some((&*sort, &*target))
+        };
+        let Some((outer_key, outer_target)) = key(outer) else {
+            return outer.sortClause.is_null();
+        };
+        let Some((inner_key, inner_target)) = key(inner) else {
+            return false;
+        };
+        outer_key.sortop == inner_key.sortop
+            && outer_key.nulls_first == inner_key.nulls_first
+            && cast::<pg_sys::Var>(outer_target.expr.cast(), pg_sys::NodeTag::T_Var)
+                .is_some_and(|var| var.varattno == inner_target.resno)
+    }
+}
+
+/// The expressions that say how many rows the scan has to give, where only the execution knows: LIMIT and OFFSET.
+///
+/// # Safety
+/// The planner's live nodes.
+pub(super) unsafe fn limit_at_run_time(
+    root: *mut pg_sys::PlannerInfo,
+    rel: *mut pg_sys::RelOptInfo,
+) -> *mut pg_sys::List {
+    // SAFETY: by contract.
     unsafe {
         let query = &*(*root).parse;
-        let limit = (*root).limit_tuples;
-        if limit > 0.0 {
-            // Rows that tie in the first key must all be seen to sort them by the next.
-            let ties = wanted.more_keys
-                || query.limitOption == pg_sys::LimitOption::LIMIT_OPTION_WITH_TIES;
-            return Needed::AtMost(limit + f64::from(u8::from(ties)));
+        let none = std::ptr::null_mut();
+        let known = !matches!(needed(root), Needed::Some);
+        if known || loses_rows_in_joins(root, rel) {
+            return none;
         }
-        let plain = query.groupClause.is_null()
-            && query.groupingSets.is_null()
-            && query.distinctClause.is_null()
-            && query.setOperations.is_null()
-            && !query.hasAggs
-            && !query.hasWindowFuncs
-            && !query.hasTargetSRFs;
-        if plain && !query.limitCount.is_null() {
-            Needed::Unknown
-        } else {
-            Needed::All
-        }
+        [query.limitCount, query.limitOffset]
+            .into_iter()
+            .filter(|e| {
+                !e.is_null()
+                    && !pg_sys::contain_volatile_functions(*e)
+                    && !pg_sys::contain_subplans(*e)
+            })
+            .fold(none, |list, e| pg_sys::lappend(list, copy(e).cast()))
     }
 }
 
