@@ -50,7 +50,21 @@ impl Spool {
         if let Body::File(file) = &mut self.body {
             file.rewind()?;
         }
-        Ok(self.body)
+        Ok(self.take())
+    }
+
+    fn take(&mut self) -> Body {
+        std::mem::replace(&mut self.body, Body::Bytes(Vec::new()))
+    }
+}
+
+impl Drop for Spool {
+    /// What was given up is dropped without waiting: to free a gigabyte of a file takes the system longer than a
+    /// cancelled statement may.
+    fn drop(&mut self) {
+        if let Body::File(file) = self.take() {
+            let _ = std::thread::Builder::new().spawn(move || drop(file)); // without a thread it is dropped here
+        }
     }
 }
 

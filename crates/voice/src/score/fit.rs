@@ -77,6 +77,7 @@ pub fn fit(pairs: &[Pair], base: &Calibration, cancel: &Cancel) -> Result<Fitted
             "pairs of the same speaker are no more similar than others: are the labels swapped?";
         return Err(Error::Invalid(message.into()));
     }
+    cancel.check()?;
     let scores: Vec<(f64, bool)> = pairs.iter().map(|p| (p.score, p.same)).collect();
     let cllr_of = |model: &Calibration| {
         cllr(
@@ -85,10 +86,14 @@ pub fn fit(pairs: &[Pair], base: &Calibration, cancel: &Cancel) -> Result<Fitted
                 .map(|p| (model.log_likelihood_ratio(p.score, p.sides), p.same)),
         )
     };
+    let cllr_before = cllr_of(base);
+    cancel.check()?;
+    let cllr_after = cllr_of(&calibration);
+    cancel.check()?;
     Ok(Fitted {
         calibration,
-        cllr_before: cllr_of(base),
-        cllr_after: cllr_of(&calibration),
+        cllr_before,
+        cllr_after,
         eer: equal_error(scores),
     })
 }
@@ -147,9 +152,11 @@ fn newton(
         let step = solve(hessian, gradient);
         let at = |scale: f64| std::array::from_fn(|k| model[k] - scale * step[k]);
         let now = cost(&model);
-        let Some(better) = (0..30).map(|i| at(0.5f64.powi(i))).find(|m| cost(m) < now) else {
-            break;
-        };
+        // Each cost is a walk over all pairs, and near the end none of thirty may be lower.
+        let lower = |m: &[f64; N]| cancel.is_cancelled() || cost(m) < now;
+        let better = (0..30).map(|i| at(0.5f64.powi(i))).find(lower);
+        cancel.check()?;
+        let Some(better) = better else { break };
         model = better;
         if step.iter().all(|s| s.abs() < 1e-10) {
             break;
