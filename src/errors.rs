@@ -243,6 +243,7 @@ fn voice_code(error: &voice::Error) -> PgSqlErrorCode {
     use voice::Error as E;
     match error {
         E::Onnx(error) => onnx_code(error),
+        E::Audio(error) => audio_code(error),
         E::TooShort { .. } | E::Silent => Code::ERRCODE_DATA_EXCEPTION,
         E::Memory { .. } => Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
         E::Invalid(_) => Code::ERRCODE_INVALID_PARAMETER_VALUE,
@@ -253,6 +254,7 @@ impl From<voice::Error> for Error {
     fn from(error: voice::Error) -> Self {
         match error {
             voice::Error::Onnx(error) => Error::Onnx(error),
+            voice::Error::Audio(error) => Error::Decoding(error),
             other => Error::Voice(other),
         }
     }

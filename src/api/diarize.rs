@@ -116,12 +116,12 @@ impl Diarized {
         let recording = Recording::new(&call.source)?;
         let (input, found) = interrupt::run(|cancel| -> Result<_, Error> {
             let input = recording.open(cancel)?;
-            let run = if each {
-                Networks::sides
+            let found = if each {
+                networks.sides(&engine, &input, &selection, options, cancel)
             } else {
-                Networks::diarize
+                let mut reading = recording.reading(&input, &selection);
+                networks.diarize(&engine, &mut reading, options, cancel)
             };
-            let found = run(&networks, &engine, &input, &selection, options, cancel);
             let found = found.map_err(|e| recording.blame(e))?;
             Ok((input, found))
         })?;

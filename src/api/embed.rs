@@ -7,12 +7,10 @@ use voice::similarity;
 
 use crate::call::arguments::Call;
 use crate::call::options;
-use crate::call::recording::Recording;
 use crate::errors::Error;
-use crate::models::{Engine, Model, Task};
+use crate::models::{Model, Task};
 use crate::steps::hearing;
 use crate::vector::{MAX_DIMENSIONS, Vector};
-use crate::{interrupt, stats};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -21,6 +19,8 @@ struct EmbedOptions {
     dimensions: Option<u32>,
     /// Scale to norm 1.
     normalize: bool,
+    /// Whether only speech is heard; if not given, it is.
+    vad: Option<bool>,
 }
 
 /// `ai_audio_embed(source)`, `(model, source)`, `(model, source, options)`: the voiceprint of a recording.
@@ -31,7 +31,6 @@ fn ai_audio_embed(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<Vector>, Er
 }
 
 fn embed(call: Call) -> Result<Option<Vector>, Error> {
-    stats::CALLS.add(1);
     let (common, own) = options::read::<EmbedOptions>(call.options)?;
     let model = Model::find(
         call.model.as_deref().unwrap_or("audio_embedding"),
@@ -41,26 +40,12 @@ fn embed(call: Call) -> Result<Option<Vector>, Error> {
         .dimensions
         .map(|d| padded_dimensions(d, &model))
         .transpose()?;
-    let selection = common.selection()?;
-    let (engine, vad) = (Engine::current(), hearing::vad()?);
-    let voiceprint = Recording::new(&call.source).and_then(|recording| {
-        interrupt::run(|cancel| -> Result<_, Error> {
-            let audio = recording.decode(&selection, cancel)?;
-            let mut speaker = engine.speaker(&model)?;
-            let voiceprint = stats::INFERENCE_US.time(|| speaker.embed(&audio.samples, cancel));
-            let voiceprint = voiceprint.map_err(|e| recording.blame(e))?;
-            Ok((
-                voiceprint,
-                hearing::short_speech(&engine, &vad, &audio.samples, cancel)?,
-            ))
-        })
-    });
-    let Some((mut voiceprint, little)) = common.on_error.apply(voiceprint)? else {
+    let heard = hearing::listen(&call.source, &common, &model, own.vad.unwrap_or(true));
+    let Some(heard) = common.on_error.apply(heard)? else {
         return Ok(None);
     };
-    if let Some(ms) = little {
-        hearing::warn_of_little_speech(&call.source, ms);
-    }
+    hearing::warn_of_little_speech(&call.source, &heard.quality);
+    let mut voiceprint = heard.voiceprint;
     if own.normalize {
         similarity::normalize(&mut voiceprint);
     }

@@ -3,16 +3,11 @@
 use pgrx::IntoDatum;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use voice::score::Quality;
 
-use crate::call::arguments::{Call, Source};
-use crate::call::options::{self, Common, NoMore};
-use crate::call::recording::Recording;
+use crate::call::arguments::Call;
+use crate::call::options::{self, NoMore};
 use crate::call::rows::Record;
-use crate::errors::Error;
-use crate::models::Engine;
 use crate::steps::hearing;
-use crate::{interrupt, stats};
 
 /// `ai_audio_quality(source [, options])`.
 #[pg_extern]
@@ -20,10 +15,15 @@ fn ai_audio_quality(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<Record>, 
     // SAFETY: declared strict with a source, maybe options, and the OUT parameters below.
     let call = unsafe { Call::source_first(fcinfo) }?;
     let (common, _) = options::read::<NoMore>(call.options)?;
-    let Some(quality) = common.on_error.apply(quality_of(&call.source, &common))? else {
+    let assessed = hearing::assess(&call.source, &common);
+    let Some((quality, speakers)) = common.on_error.apply(assessed)? else {
         return Ok(None);
     };
-    let objection = quality.objection();
+    let several = || {
+        (speakers > 1)
+            .then(|| format!("{speakers} people speak in it: a voiceprint would be of none"))
+    };
+    let objection = quality.objection().or_else(several);
     let row = [
         (quality.speech_ms as f64 / 1000.0).into_datum(),
         (quality.duration_ms as f64 / 1000.0).into_datum(),
@@ -32,17 +32,8 @@ fn ai_audio_quality(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<Record>, 
         quality.bandwidth_hz.and_then(|hz| (hz as i32).into_datum()),
         objection.is_none().into_datum(),
         objection.and_then(IntoDatum::into_datum),
+        (speakers as i32).into_datum(),
     ];
     // SAFETY: as declared.
     Ok(Some(unsafe { Record::new(fcinfo, &row) }?))
-}
-
-fn quality_of(source: &Source, common: &Common) -> Result<Quality, Error> {
-    stats::CALLS.add(1);
-    let (selection, recording) = (common.selection()?, Recording::new(source)?);
-    let (engine, vad) = (Engine::current(), hearing::vad()?);
-    interrupt::run(|cancel| {
-        let audio = recording.decode(&selection, cancel)?;
-        hearing::assess(&engine, &vad, &audio.samples, cancel)
-    })
 }

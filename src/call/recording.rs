@@ -3,8 +3,10 @@
 use std::ffi::CStr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use audio::{Audio, Input, Reader, Selection};
+use audio::recording::Encoded;
+use audio::{Input, Reader, Selection};
 use onnx::Cancel;
 use pgrx::prelude::*;
 
@@ -76,25 +78,10 @@ impl Recording {
         })
     }
 
-    /// Opens and decodes the selected part: 16 kHz mono.
-    ///
-    /// # Errors
-    /// [`Error::Source`], [`Error::Audio`].
-    pub fn decode(&self, selection: &Selection, cancel: &Cancel) -> Result<Audio, Error> {
-        let input = self.open(cancel)?;
-        let decoded = stats::DECODE_US.time(|| audio::decode(&input, selection, cancel.flag()));
-        let audio = decoded.map_err(|error| Error::Audio {
-            name: self.name.clone(),
-            error,
-        })?;
-        stats::AUDIO_MS.add(audio.samples.len() as u64 * 1000 / u64::from(audio::SAMPLE_RATE));
-        Ok(audio)
-    }
-
     /// Opens the selected part and hands it on in pieces of 16 kHz mono: memory does not grow with the recording.
     ///
     /// # Errors
-    /// As [`Recording::decode`], and what `take` returns.
+    /// [`Error::Source`], [`Error::Audio`], and what `take` returns.
     pub fn stream(
         &self,
         selection: &Selection,
@@ -118,9 +105,45 @@ impl Recording {
         }
     }
 
+    /// A selection to be read as often as needed; reading it is counted.
+    pub fn reading<'a>(&self, input: &'a Input, selection: &'a Selection) -> Reading<'a> {
+        Reading {
+            encoded: Encoded::new(input, selection),
+            counted: false,
+        }
+    }
+
     /// Names the recording in an error about it.
     pub fn blame(&self, error: impl Into<Error>) -> Error {
         Error::of_recording(&self.name, error)
+    }
+}
+
+/// A selection of a recording that is decoded piece by piece.
+pub struct Reading<'a> {
+    encoded: Encoded<'a>,
+    /// Whether its length has been counted: a second reading is no more audio.
+    counted: bool,
+}
+
+impl audio::recording::Recording for Reading<'_> {
+    fn rewind(&mut self) -> Result<(), audio::Error> {
+        audio::recording::Recording::rewind(&mut self.encoded)
+    }
+
+    fn read(
+        &mut self,
+        out: &mut Vec<f32>,
+        max: usize,
+        stop: &AtomicBool,
+    ) -> Result<usize, audio::Error> {
+        let count = stats::DECODE_US
+            .time(|| audio::recording::Recording::read(&mut self.encoded, out, max, stop))?;
+        self.counted |= count == 0;
+        if !self.counted {
+            stats::AUDIO_MS.add(count as u64 * 1000 / u64::from(audio::SAMPLE_RATE));
+        }
+        Ok(count)
     }
 }
 

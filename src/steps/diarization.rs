@@ -1,7 +1,8 @@
 //! Telling speakers apart by their voices.
 
+use audio::recording::{Encoded, Recording};
 use audio::{Input, Selection};
-use diarize::{Diarization, Diarizer, Encoded, Options, Segmentation};
+use diarize::{Diarization, Diarizer, Options, Segmentation};
 use onnx::Cancel;
 use vad::Vad;
 
@@ -34,20 +35,19 @@ impl Networks {
         self.speaker.dimensions.unwrap_or(1) as usize
     }
 
-    /// Who spoke when in a selection of a recording, times from its start. To be called on the worker's thread.
+    /// Who spoke when, times from the start of what is read. To be called on the worker's thread.
     ///
     /// # Errors
     /// Those of the recording and the networks.
     pub fn diarize(
         &self,
         engine: &Engine,
-        input: &Input,
-        selection: &Selection,
+        recording: &mut dyn Recording,
         options: &Options,
         cancel: &Cancel,
     ) -> Result<Diarization, diarize::Error> {
         self.with(engine, |diarizer| {
-            diarizer.diarize(&mut Encoded::new(input, selection), options, cancel)
+            diarizer.diarize(recording, options, cancel)
         })
     }
 
@@ -70,7 +70,7 @@ impl Networks {
         };
         let selections: Vec<Selection> = (0..count).map(of).collect();
         let mut sides: Vec<Encoded> = selections.iter().map(|s| Encoded::new(input, s)).collect();
-        let mut channels: Vec<&mut dyn diarize::Recording> = Vec::new();
+        let mut channels: Vec<&mut dyn Recording> = Vec::new();
         sides.iter_mut().for_each(|side| channels.push(side));
         self.with(engine, |diarizer| {
             diarizer.sides(&mut channels, options, cancel)

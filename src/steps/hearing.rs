@@ -1,40 +1,29 @@
 //! Listening to a recording: its voiceprint, how much speech there is, and whether that is fit for a voiceprint.
 
-use onnx::Cancel;
+use audio::recording::Kept;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use vad::{Vad, WINDOW};
-use voice::score::{self, Quality, SHORT_MS, Side};
-use voice::similarity;
+use vad::Vad;
+use voice::hear::hear;
+use voice::score::{Quality, SHORT_MS, Side};
 
 use crate::call::arguments::Source;
 use crate::call::options::Common;
 use crate::call::recording::Recording;
 use crate::errors::Error;
 use crate::models::{Engine, Model, Task};
+use crate::steps::diarization::Networks;
 use crate::{interrupt, stats};
 
 const VAD_MODEL: &str = "silero_vad_v6";
-
-/// What is in decoded samples. To be called on the worker's thread.
-///
-/// # Errors
-/// Those of the model and of cancelling.
-pub fn assess(
-    engine: &Engine,
-    vad: &Model,
-    samples: &[f32],
-    cancel: &Cancel,
-) -> Result<Quality, Error> {
-    let mut vad = engine.load(vad, Vad::open)?;
-    vad.reset();
-    let speech = stats::INFERENCE_US.time(|| vad.probabilities(samples, cancel))?;
-    Ok(score::assess(samples, &speech))
-}
+/// Recordings up to this length stay in memory between two readings, longer ones are decoded again: ten minutes.
+const KEPT: usize = 600 * audio::SAMPLE_RATE as usize;
+/// A second voice with more than this share of the speech makes a voiceprint of neither.
+const ANOTHER: f64 = 0.1;
 
 /// A recording's voiceprint and what is known of it.
 pub struct Heard {
-    /// Of norm 1.
+    /// Not normalised.
     pub voiceprint: Vec<f32>,
     /// What is in the recording.
     pub quality: Quality,
@@ -50,30 +39,76 @@ impl Heard {
     }
 }
 
-/// The voiceprint of a recording, with its quality.
+/// The voiceprint of the speech in a recording, or of all of it, with its quality.
 ///
 /// # Errors
-/// As `ai_audio_embed`.
-pub fn hear(source: &Source, common: &Common, model: Option<&str>) -> Result<Heard, Error> {
+/// Those of the recording, of the options and of the models.
+pub fn listen(
+    source: &Source,
+    common: &Common,
+    speaker: &Model,
+    only_speech: bool,
+) -> Result<Heard, Error> {
     stats::CALLS.add(1);
-    let speaker = Model::find(model.unwrap_or("audio_embedding"), Task::SpeakerEmbedding)?;
     let vad = vad()?;
-    let (selection, recording, engine) = (
-        common.selection()?,
-        Recording::new(source)?,
-        Engine::current(),
-    );
+    let (selection, engine) = (common.selection()?, Engine::current());
+    let recording = Recording::new(source)?;
     interrupt::run(|cancel| -> Result<_, Error> {
-        let audio = recording.decode(&selection, cancel)?;
-        let quality = assess(&engine, &vad, &audio.samples, cancel)?;
-        let mut speaker = engine.speaker(&speaker)?;
-        let voiceprint = stats::INFERENCE_US.time(|| speaker.embed(&audio.samples, cancel));
-        let mut voiceprint = voiceprint.map_err(|e| recording.blame(e))?;
-        similarity::normalize(&mut voiceprint);
+        let input = recording.open(cancel)?;
+        let mut reading = recording.reading(&input, &selection);
+        let mut kept =
+            Kept::new(&mut reading, KEPT).map_err(|e| recording.blame(Error::Decoding(e)))?;
+        let mut network = engine.load(&vad, Vad::open)?;
+        let heard = stats::INFERENCE_US.time(|| hear(&mut kept, &mut network, cancel));
+        let heard = heard.map_err(|e| recording.blame(e))?;
+        drop(network);
+        let parts = if only_speech {
+            heard.voice()
+        } else {
+            std::iter::once(0..heard.samples).collect()
+        };
+        let mut speaker = engine.speaker(speaker)?;
+        let voiceprint =
+            stats::INFERENCE_US.time(|| speaker.embed_parts(&mut kept, &parts, cancel));
         Ok(Heard {
-            voiceprint,
-            quality,
+            voiceprint: voiceprint.map_err(|e| recording.blame(e))?,
+            quality: heard.quality,
         })
+    })
+}
+
+/// What is in a recording, and how many people with more than a tenth of the speech.
+///
+/// # Errors
+/// As [`listen`].
+pub fn assess(source: &Source, common: &Common) -> Result<(Quality, usize), Error> {
+    stats::CALLS.add(1);
+    let (vad, networks) = (vad()?, Networks::find()?);
+    let (selection, engine) = (common.selection()?, Engine::current());
+    let recording = Recording::new(source)?;
+    interrupt::run(|cancel| -> Result<_, Error> {
+        let input = recording.open(cancel)?;
+        let mut reading = recording.reading(&input, &selection);
+        let mut kept =
+            Kept::new(&mut reading, KEPT).map_err(|e| recording.blame(Error::Decoding(e)))?;
+        let mut network = engine.load(&vad, Vad::open)?;
+        let heard = stats::INFERENCE_US.time(|| hear(&mut kept, &mut network, cancel));
+        let quality = heard.map_err(|e| recording.blame(e))?.quality;
+        drop(network);
+        if quality.speech_ms == 0 {
+            return Ok((quality, 0));
+        }
+        let found = networks.diarize(&engine, &mut kept, &Default::default(), cancel);
+        let found = found.map_err(|e| recording.blame(e))?;
+        let mut spoken = vec![0u64; found.speakers.len()];
+        for turn in &found.exclusive {
+            spoken[turn.speaker] += turn.end_ms - turn.start_ms;
+        }
+        let all: u64 = spoken.iter().sum();
+        let many = spoken
+            .iter()
+            .filter(|ms| **ms as f64 > ANOTHER * all as f64);
+        Ok((quality, many.count().max(1)))
     })
 }
 
@@ -85,8 +120,12 @@ pub fn vad() -> Result<Model, Error> {
     Model::find(VAD_MODEL, Task::VoiceActivityDetection)
 }
 
-/// Warns that a voiceprint was made of little speech.
-pub fn warn_of_little_speech(source: &Source, ms: u64) {
+/// Warns where a voiceprint was made of little speech.
+pub fn warn_of_little_speech(source: &Source, quality: &Quality) {
+    let ms = quality.speech_ms;
+    if ms >= SHORT_MS {
+        return;
+    }
     let message = format!(
         "{} holds {:.1} s of speech",
         source.describe(),
@@ -96,30 +135,4 @@ pub fn warn_of_little_speech(source: &Source, ms: u64) {
     ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message, "ai_audio")
         .set_hint(hint)
         .report(PgLogLevel::WARNING);
-}
-
-/// Speech in a recording, milliseconds, if it is less than a voiceprint should be made of; the search ends where there
-/// is enough.
-///
-/// # Errors
-/// [`diarize::Error::Cancelled`], [`speech::Error::Inference`]. Without the model nothing is known and nothing said.
-pub fn short_speech(
-    engine: &Engine,
-    vad: &Model,
-    samples: &[f32],
-    cancel: &Cancel,
-) -> Result<Option<u64>, Error> {
-    let Ok(mut vad) = engine.load(vad, Vad::open) else {
-        return Ok(None);
-    };
-    vad.reset();
-    let mut spoken = 0;
-    for part in samples.chunks(64 * WINDOW) {
-        let speech = vad.probabilities(part, cancel)?;
-        spoken += score::speech_ms(&speech);
-        if spoken >= SHORT_MS {
-            return Ok(None);
-        }
-    }
-    Ok(Some(spoken))
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use audio::recording::Encoded;
 use audio::{Info, Input, Reader, Selection};
 use diarize::Diarization;
 use onnx::Cancel;
@@ -337,7 +338,14 @@ impl Recognition {
             ..self.selection.clone()
         };
         let (input, recording) = (&self.input, &self.recording);
-        let run = |cancel: &Cancel| networks.diarize(engine, input, &selection, options, cancel);
+        let run = |cancel: &Cancel| {
+            networks.diarize(
+                engine,
+                &mut Encoded::new(input, &selection),
+                options,
+                cancel,
+            )
+        };
         interrupt::run(|cancel| run(cancel).map_err(|e| recording.blame(e))).map(Some)
     }
 

@@ -20,6 +20,7 @@ mod mix;
 mod open;
 mod opus;
 mod reader;
+pub mod recording;
 mod rehead;
 mod resample;
 mod sniff;

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use audio::recording::{Encoded, Recording};
 use audio::{Channel, Input, Selection};
 use diarize::{
-    self, Diarizer, Encoded, Measured, Options, Recording, Segmentation, Turn, evidence::Evidence,
-    listen, reconstruct, voices, windows,
+    self, Diarizer, Measured, Options, Segmentation, Turn, evidence::Evidence, listen, reconstruct,
+    voices, windows,
 };
 use onnx::{Cancel, Runtime, SessionOptions};
 use vad::Vad;
@@ -165,7 +166,7 @@ fn stages(diarizer: &mut Diarizer, recording: &mut dyn Recording) -> Result<(), 
     recording.rewind()?;
     let mut samples = 0;
     let mut block = Vec::new();
-    while recording.read(&mut block, 160_000, &cancel)? > 0 {
+    while recording.read(&mut block, 160_000, cancel.flag())? > 0 {
         samples += block.len();
         block.clear();
     }

@@ -9,12 +9,12 @@ use crate::diarization::Diarization;
 use crate::evidence::Evidence;
 use crate::listen::{self, Heard};
 use crate::measured::Measured;
-use crate::recording::Recording;
 use crate::segmentation::Segmentation;
 use crate::strangers::{self, Brief, PIECE};
 use crate::turns::{self, Shape, Turn};
 use crate::windows::{self, LENGTH, Window};
 use crate::{Error, Options, assignment, profiles, reconstruct, voices};
+use audio::recording::Recording;
 
 /// The three networks that diarization takes.
 pub struct Diarizer<'a> {

@@ -10,7 +10,7 @@
 //! 4. [`evidence`], [`assignment`]: tracks to speakers;
 //! 5. [`reconstruct`], [`turns`]: who talks in each frame, and turns.
 //!
-//! [`Diarizer`] (`diarizer.rs`) goes through them, [`Recording`] (`recording.rs`) is what it reads, [`Measured`]
+//! [`Diarizer`] (`diarizer.rs`) goes through them, [`Recording`](audio::recording::Recording) is what it reads, [`Measured`]
 //! (`measured.rs`) is what it knows of the voices on the way, [`Diarization`] (`diarization.rs`) the result.
 //!
 //! A recording is read three times, one with little speech four times, as a stream: memory grows by some 2 kB per
@@ -31,7 +31,6 @@ mod options;
 pub mod powerset;
 pub mod profiles;
 pub mod reconstruct;
-mod recording;
 pub mod segmentation;
 pub mod strangers;
 pub mod turns;
@@ -43,6 +42,5 @@ pub use diarizer::Diarizer;
 pub use error::Error;
 pub use measured::Measured;
 pub use options::{MAX_SPEAKERS, Options};
-pub use recording::{Encoded, Recording, Samples};
 pub use segmentation::Segmentation;
 pub use turns::Turn;

@@ -7,8 +7,8 @@ use crate::Error;
 use crate::frames::{self, FIELD, SHIFT};
 use crate::levels::Levels;
 use crate::powerset::{self, Active};
-use crate::recording::{Buffer, Recording};
 use crate::segmentation::{Segmentation, WINDOW};
+use audio::recording::{Buffer, Recording};
 
 /// Samples from one segmentation window to the next, a whole number of frames (5 s): each frame is heard twice. Windows
 /// every second, as in the recipe, cost five times as much; on our recordings they were better here and worse there
@@ -93,7 +93,7 @@ pub fn speech(
     let (mut samples, mut probabilities) = (0, Vec::new());
     let mut levels = Levels::default();
     loop {
-        let part = buffer.range(samples, samples + VAD_SAMPLES, cancel)?;
+        let part = buffer.range(samples, samples + VAD_SAMPLES, cancel.flag())?;
         if part.is_empty() {
             break;
         }
@@ -137,7 +137,7 @@ pub fn tracks(
     let mut tracks = Vec::new();
     for starts in starts(samples).chunks(BATCH) {
         let (first, last) = (starts[0], starts[starts.len() - 1]);
-        let part = buffer.range(first, last + length, cancel)?;
+        let part = buffer.range(first, last + length, cancel.flag())?;
         let window = |start: &usize| part.get(start - first..start - first + length);
         let changed = || Error::Invalid("the recording changed while it was read".into());
         let windows: Vec<&[f32]> = starts

@@ -6,8 +6,8 @@ use voice::embed::{Band, MELS, SpeakerModel};
 use voice::similarity;
 
 use crate::Error;
-use crate::recording::{Buffer, Recording};
 use crate::windows::Window;
+use audio::recording::{Buffer, Recording};
 
 /// Windows per run of the network.
 const BATCH: usize = 16;
@@ -35,7 +35,7 @@ pub fn embed(
                 part[0].start,
                 part.iter().map(Window::end).max().unwrap_or(0),
             );
-            let features = model.features(buffer.range(start, end, cancel)?);
+            let features = model.features(buffer.range(start, end, cancel.flag())?);
             for window in part {
                 bands.push(features.band);
                 push_window(

@@ -6,13 +6,13 @@ mod der;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use audio::recording::{Encoded, Recording, Samples};
 use der::{Entry, Errors};
 use diarize::Error;
 use diarize::clustering::{self, Bounds};
 use diarize::listen::{self, Heard};
 use diarize::{
-    Diarization, Diarizer, Encoded, Options, Recording, Samples, Segmentation, Turn, powerset,
-    reconstruct, voices, windows,
+    Diarization, Diarizer, Options, Segmentation, Turn, powerset, reconstruct, voices, windows,
 };
 use onnx::Cancel;
 use serde_json::Value;

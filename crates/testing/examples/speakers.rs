@@ -9,8 +9,9 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 
+use audio::recording::Encoded;
 use audio::{Input, Reader, Selection};
-use diarize::{Diarizer, Encoded, Segmentation};
+use diarize::{Diarizer, Segmentation};
 use onnx::{Cancel, Runtime, SessionOptions};
 use transcribe::speakers::{Attribution, Grouping};
 use transcribe::{Model, Options, Transcriber};

@@ -1,9 +1,11 @@
 //! Voiceprints: one vector per recording from a speaker model.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use audio::fbank::Fbank;
+use audio::recording::{Buffer, Recording, Samples};
 use onnx::{Cancel, Runtime, Session, SessionOptions};
 use ort::value::TensorRef;
 
@@ -149,38 +151,67 @@ impl SpeakerModel {
         self.dimensions
     }
 
-    /// The voiceprint of a recording: samples at 16 kHz in, a vector of [`SpeakerModel::dimensions`] out, not
-    /// normalised.
-    ///
-    /// Up to 30 s go through the network at once, as in the reference. Longer recordings are cut into equal windows
-    /// and the normalised vectors averaged (better than one vector of concatenated audio: 3D-Speaker issue 164), at
-    /// the mean of their norms.
+    /// The voiceprint of samples at 16 kHz: a vector of [`SpeakerModel::dimensions`], not normalised.
     ///
     /// # Errors
-    /// [`Error::TooShort`] below 0.4 s, [`Error::Silent`], [`Error::Onnx`].
+    /// As [`SpeakerModel::embed_parts`].
     pub fn embed(&mut self, samples: &[f32], cancel: &Cancel) -> Result<Vec<f32>, Error> {
-        let got_ms = samples.len() as u64 * 1000 / u64::from(audio::SAMPLE_RATE);
+        self.embed_parts(
+            &mut Samples::new(samples),
+            std::slice::from_ref(&(0..samples.len())),
+            cancel,
+        )
+    }
+
+    /// The voiceprint of the parts of a recording, ranges of samples in order and apart, as if they were all of it: a
+    /// vector of [`SpeakerModel::dimensions`], not normalised.
+    ///
+    /// Up to 30 s go through the network at once, as in the reference. More are cut into equal windows and the normalised
+    /// vectors averaged (better than one vector of concatenated audio: 3D-Speaker issue 164), at the mean of their norms.
+    ///
+    /// # Errors
+    /// [`Error::TooShort`] below 0.4 s, [`Error::Silent`], [`Error::Onnx`], and those of reading.
+    pub fn embed_parts(
+        &mut self,
+        recording: &mut dyn Recording,
+        parts: &[Range<usize>],
+        cancel: &Cancel,
+    ) -> Result<Vec<f32>, Error> {
+        let total: usize = parts.iter().map(Range::len).sum();
+        let got_ms = total as u64 * 1000 / u64::from(audio::SAMPLE_RATE);
         if got_ms < SHORTEST_MS {
             return Err(Error::TooShort {
                 got_ms,
                 need_ms: SHORTEST_MS,
             });
         }
-        // The features of silence are constant: they would make a voiceprint, and it would be nobody's.
-        if samples.iter().all(|x| *x == samples[0]) {
-            return Err(Error::Silent);
-        }
-        if samples.len() <= WINDOW {
-            return self.window(samples, cancel);
-        }
-        let windows = samples.len().div_ceil(WINDOW);
+        let windows = total.div_ceil(WINDOW);
         let (mut sum, mut norms) = (vec![0f32; self.dimensions], 0f64);
+        let mut buffer = Buffer::open(recording)?;
+        let mut parts: Vec<Range<usize>> = parts.iter().rev().cloned().collect();
+        let (mut level, mut sounds) = (None, false);
         for i in 0..windows {
-            let (from, to) = (
-                i * samples.len() / windows,
-                (i + 1) * samples.len() / windows,
-            );
-            let mut v = self.window(&samples[from..to], cancel)?;
+            let wanted = (i + 1) * total / windows - i * total / windows;
+            let mut window = Vec::with_capacity(wanted);
+            while window.len() < wanted
+                && let Some(part) = parts.pop()
+            {
+                let end = part.end.min(part.start + wanted - window.len());
+                window.extend_from_slice(buffer.range(part.start, end, cancel.flag())?);
+                if end < part.end {
+                    parts.push(end..part.end);
+                }
+            }
+            let first = *level.get_or_insert(window.first().copied());
+            sounds |= window.iter().any(|x| Some(*x) != first);
+            // The features of silence are constant: they would make a voiceprint, and it would be nobody's.
+            if i + 1 == windows && !sounds {
+                return Err(Error::Silent);
+            }
+            let mut v = self.window(&window, cancel)?;
+            if windows == 1 {
+                return Ok(v);
+            }
             norms += v.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
             similarity::normalize(&mut v);
             sum.iter_mut().zip(&v).for_each(|(s, x)| *s += x);

@@ -25,9 +25,21 @@ pub enum Error {
         /// Bytes allowed.
         limit: u64,
     },
+    /// Reading or decoding the recording failed.
+    #[error(transparent)]
+    Audio(audio::Error),
     /// An argument outside its range.
     #[error("{0}")]
     Invalid(String),
+}
+
+impl From<audio::Error> for Error {
+    fn from(e: audio::Error) -> Self {
+        match e {
+            audio::Error::Cancelled => Error::Onnx(onnx::Error::Cancelled),
+            other => Error::Audio(other),
+        }
+    }
 }
 
 impl From<ort::Error> for Error {

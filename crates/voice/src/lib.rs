@@ -2,17 +2,19 @@
 //!
 //! Samples are mono `f32` in [-1, 1] at 16 kHz; voiceprints are vectors of norm 1.
 //!
-//! 1. [`embed`]: a recording to its voiceprint, by a speaker model; recordings that lack their upper band get help
+//! 1. [`hear`]: a recording to the parts of it that are speech;
+//! 2. [`embed`]: these to a voiceprint, by a speaker model; recordings that lack their upper band get help
 //!    (`bandwidth/`);
-//! 2. [`similarity`]: two voiceprints to the cosine of their angle;
-//! 3. [`score`]: what a similarity is worth: probabilities, thresholds, score normalisation, the quality of a recording;
-//! 4. [`mod@cluster`]: many voiceprints to groups, a speaker each.
+//! 3. [`similarity`]: two voiceprints to the cosine of their angle;
+//! 4. [`score`]: what a similarity is worth: probabilities, thresholds, score normalisation, the quality of a recording;
+//! 5. [`mod@cluster`]: many voiceprints to groups, a speaker each.
 #![warn(missing_docs)]
 
 mod bandwidth;
 pub mod cluster;
 pub mod embed;
 mod error;
+pub mod hear;
 pub mod score;
 pub mod similarity;
 

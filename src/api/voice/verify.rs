@@ -8,11 +8,12 @@ use serde_json::Map;
 use voice::score::{Calibration, Measured, Side};
 
 use crate::call::arguments::Args;
-use crate::call::options::{self, Common};
+use crate::call::options;
 use crate::call::rows::Record;
 use crate::errors::Error;
+use crate::models::{Model, Task};
 use crate::steps::calibration::{chosen, prior, side, similarity};
-use crate::steps::hearing::{self, Heard};
+use crate::steps::hearing;
 use crate::vector::Vector;
 
 /// What both forms take.
@@ -39,6 +40,8 @@ struct AudioOptions {
     prior: Option<f64>,
     calibration: Option<String>,
     model: Option<String>,
+    /// Whether only speech is heard; if not given, it is.
+    vad: Option<bool>,
 }
 
 /// `ai_voice_verify(a, b [, options])`.
@@ -99,7 +102,14 @@ fn verify_recordings(
         options.model.as_deref(),
         Measured::Similarity,
     )?;
-    let heard = |index| hear(args, index, &common, options.model.as_deref());
+    let speaker = Model::find(
+        options.model.as_deref().unwrap_or("audio_embedding"),
+        Task::SpeakerEmbedding,
+    )?;
+    let heard = |index| {
+        let source = args.source(index)?;
+        hearing::listen(&source, &common, &speaker, options.vad.unwrap_or(true))
+    };
     let Some(a) = common.on_error.apply(heard(0))? else {
         return Ok(None);
     };
@@ -109,10 +119,6 @@ fn verify_recordings(
     let sides = [a.side(), b.side()];
     let similarity = similarity(Some(Vector(a.voiceprint)), Some(Vector(b.voiceprint)))?;
     Ok(Some(verdict(similarity, &calibration, sides, prior)))
-}
-
-fn hear(args: &Args, index: usize, common: &Common, model: Option<&str>) -> Result<Heard, Error> {
-    hearing::hear(&args.source(index)?, common, model)
 }
 
 /// same_speaker, probability, similarity, threshold.

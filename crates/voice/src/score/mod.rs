@@ -8,4 +8,4 @@ mod quality;
 pub use calibration::{Calibration, Measured, Side, Standard, standard};
 pub use fit::{Fitted, MIN_PAIRS, Pair, cllr, equal_error, fit};
 pub use normalise::{MIN_COHORT, as_norm};
-pub use quality::{Quality, SHORT_MS, assess, speech_ms};
+pub use quality::{Assessor, Quality, SHORT_MS, assess, speech_ms};

@@ -1,5 +1,6 @@
 //! Whether a recording is fit to enrol a voice with.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use realfft::RealFftPlanner;
@@ -80,19 +81,65 @@ pub fn speech_ms(speech: &[f32]) -> u64 {
 
 /// Measures a recording: samples at 16 kHz and the probabilities of speech of its windows of 512.
 pub fn assess(samples: &[f32], speech: &[f32]) -> Quality {
-    let windows: Vec<&[f32]> = samples.chunks(WINDOW).collect();
-    let spoken: Vec<&[f32]> = windows
-        .iter()
-        .zip(speech)
-        .filter(|(_, p)| **p >= SPEECH)
-        .map(|(w, _)| *w)
-        .collect();
-    Quality {
-        duration_ms: samples.len() as u64 * 1000 / u64::from(audio::SAMPLE_RATE),
-        speech_ms: spoken.len() as u64 * WINDOW_MS,
-        snr_db: snr(&windows, &spoken),
-        clipping: clipping(samples),
-        bandwidth_hz: bandwidth(&spoken),
+    let mut assessor = Assessor::new();
+    assessor.push(samples, speech);
+    assessor.finish()
+}
+
+/// Measures a recording piece by piece. What it holds is eight bytes per window.
+pub struct Assessor {
+    samples: u64,
+    /// Power of each window.
+    powers: Vec<f64>,
+    /// The sum of the powers of windows with speech, and their number.
+    spoken: (f64, u64),
+    peaks: Peaks,
+    spectrum: Spectrum,
+}
+
+impl Assessor {
+    /// Nothing heard yet.
+    pub fn new() -> Self {
+        Assessor {
+            samples: 0,
+            powers: Vec::new(),
+            spoken: (0.0, 0),
+            peaks: Peaks::default(),
+            spectrum: Spectrum::new(),
+        }
+    }
+
+    /// Hears samples at 16 kHz with the probabilities of speech of their windows of 512; all pieces but the last hold
+    /// whole windows.
+    pub fn push(&mut self, samples: &[f32], speech: &[f32]) {
+        self.samples += samples.len() as u64;
+        samples.iter().for_each(|x| self.peaks.push(x.abs()));
+        for (window, p) in samples.chunks(WINDOW).zip(speech) {
+            let power = power(window);
+            self.powers.push(power);
+            if *p >= SPEECH {
+                self.spoken.0 += power;
+                self.spoken.1 += 1;
+                self.spectrum.push(window);
+            }
+        }
+    }
+
+    /// What there was in all of it.
+    pub fn finish(self) -> Quality {
+        Quality {
+            duration_ms: self.samples * 1000 / u64::from(audio::SAMPLE_RATE),
+            speech_ms: self.spoken.1 * WINDOW_MS,
+            clipping: self.peaks.count() as f64 / self.samples.max(1) as f64,
+            bandwidth_hz: self.spectrum.bandwidth(),
+            snr_db: snr(self.powers, self.spoken),
+        }
+    }
+}
+
+impl Default for Assessor {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -105,67 +152,103 @@ fn mean(values: &[f64]) -> f64 {
 }
 
 /// Speech against the quietest tenth of all windows (a simple form of Martin's minimum statistics, 2001).
-fn snr(windows: &[&[f32]], spoken: &[&[f32]]) -> Option<f64> {
-    if spoken.is_empty() {
+fn snr(mut powers: Vec<f64>, (sum, spoken): (f64, u64)) -> Option<f64> {
+    if spoken == 0 {
         return None;
     }
-    let mut powers: Vec<f64> = windows.iter().map(|w| power(w)).collect();
     powers.sort_by(f64::total_cmp);
     let noise = mean(&powers[..powers.len().div_ceil(QUIETEST)]);
-    let both = mean(&spoken.iter().map(|w| power(w)).collect::<Vec<_>>());
+    let both = sum / spoken as f64;
     let ratio = (both - noise) / noise;
     Some((10.0 * ratio.max(1e-2).log10()).min(MAX_SNR))
 }
 
-fn clipping(samples: &[f32]) -> f64 {
-    let peak = samples.iter().fold(0f32, |peak, x| peak.max(x.abs()));
-    if peak == 0.0 {
-        return 0.0;
-    }
-    samples.iter().filter(|x| x.abs() >= 0.99 * peak).count() as f64 / samples.len() as f64
+/// Samples within 1 % of the highest so far.
+#[derive(Default)]
+struct Peaks {
+    peak: f32,
+    /// How many there are of each magnitude, to 15 bits of precision: some hundred entries.
+    near: BTreeMap<u32, u64>,
 }
 
-/// The end of the highest band whose mean power over speech is within [`BAND_DROP`] of the strongest band's.
-fn bandwidth(spoken: &[&[f32]]) -> Option<u32> {
-    let spectrum = spectrum(spoken)?;
-    let bins_per_band = BAND_HZ * WINDOW / audio::SAMPLE_RATE as usize;
-    let bands: Vec<f64> = spectrum[..WINDOW / 2]
-        .chunks(bins_per_band)
-        .map(mean)
-        .collect();
-    let strongest = bands.iter().copied().fold(0.0, f64::max);
-    let last = bands
-        .iter()
-        .rposition(|&b| b > strongest * 10f64.powf(-BAND_DROP / 10.0))?;
-    Some(((last + 1) * BAND_HZ) as u32)
+/// Order and nearness of magnitudes, as whole numbers.
+fn magnitude(x: f32) -> u32 {
+    x.to_bits() >> 8
+}
+
+impl Peaks {
+    fn push(&mut self, magnitude_of: f32) {
+        if magnitude_of < 0.99 * self.peak || magnitude_of == 0.0 {
+            return;
+        }
+        *self.near.entry(magnitude(magnitude_of)).or_default() += 1;
+        if magnitude_of > self.peak {
+            self.peak = magnitude_of;
+            self.near = self.near.split_off(&magnitude(0.99 * magnitude_of));
+        }
+    }
+
+    fn count(&self) -> u64 {
+        self.near.values().sum()
+    }
 }
 
 /// The mean power spectrum of whole windows, Hann-weighted.
-fn spectrum(windows: &[&[f32]]) -> Option<Vec<f64>> {
-    let fft: Arc<dyn realfft::RealToComplex<f32>> = RealFftPlanner::new().plan_fft_forward(WINDOW);
-    let hann: Vec<f32> = (0..WINDOW)
-        .map(|i| {
+struct Spectrum {
+    fft: Arc<dyn realfft::RealToComplex<f32>>,
+    hann: Vec<f32>,
+    sum: Vec<f64>,
+    any: bool,
+}
+
+impl Spectrum {
+    fn new() -> Self {
+        let fft: Arc<dyn realfft::RealToComplex<f32>> =
+            RealFftPlanner::new().plan_fft_forward(WINDOW);
+        let hann = |i| {
             (i as f32 / WINDOW as f32 * std::f32::consts::PI)
                 .sin()
                 .powi(2)
-        })
-        .collect();
-    let (mut input, mut output) = (fft.make_input_vec(), fft.make_output_vec());
-    let mut sum = vec![0f64; output.len()];
-    let whole = windows.iter().filter(|w| w.len() == WINDOW);
-    let mut any = false;
-    for window in whole {
-        any = true;
+        };
+        Spectrum {
+            hann: (0..WINDOW).map(hann).collect(),
+            sum: vec![0.0; fft.make_output_vec().len()],
+            any: false,
+            fft,
+        }
+    }
+
+    fn push(&mut self, window: &[f32]) {
+        if window.len() != WINDOW {
+            return;
+        }
+        let (mut input, mut output) = (self.fft.make_input_vec(), self.fft.make_output_vec());
         input
             .iter_mut()
-            .zip(window.iter().zip(&hann))
+            .zip(window.iter().zip(&self.hann))
             .for_each(|(i, (x, h))| *i = x * h);
-        fft.process(&mut input, &mut output).ok()?;
-        sum.iter_mut()
-            .zip(&output)
-            .for_each(|(s, c)| *s += f64::from(c.norm_sqr()));
+        if self.fft.process(&mut input, &mut output).is_ok() {
+            self.any = true;
+            self.sum
+                .iter_mut()
+                .zip(&output)
+                .for_each(|(s, c)| *s += f64::from(c.norm_sqr()));
+        }
     }
-    any.then_some(sum)
+
+    /// The end of the highest band whose mean power is within [`BAND_DROP`] of the strongest band's.
+    fn bandwidth(&self) -> Option<u32> {
+        let bins_per_band = BAND_HZ * WINDOW / audio::SAMPLE_RATE as usize;
+        let bands: Vec<f64> = self.sum[..WINDOW / 2]
+            .chunks(bins_per_band)
+            .map(mean)
+            .collect();
+        let strongest = bands.iter().copied().fold(0.0, f64::max);
+        let last = bands
+            .iter()
+            .rposition(|&b| b > strongest * 10f64.powf(-BAND_DROP / 10.0))?;
+        self.any.then_some(((last + 1) * BAND_HZ) as u32)
+    }
 }
 
 #[cfg(test)]
