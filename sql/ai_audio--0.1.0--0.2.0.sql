@@ -9,3 +9,11 @@ ALTER FUNCTION ai_audio_extract(text, integer, integer, jsonb) SUPPORT ai_audio.
 ALTER FUNCTION ai_audio_extract(bytea, integer, integer) SUPPORT ai_audio.once_support;
 ALTER FUNCTION ai_audio_extract(bytea, integer, integer, text) SUPPORT ai_audio.once_support;
 ALTER FUNCTION ai_audio_extract(bytea, integer, integer, jsonb) SUPPORT ai_audio.once_support;
+-- ai_audio_quality has one more column.
+DROP FUNCTION ai_audio_quality(text);
+DROP FUNCTION ai_audio_quality(text, text);
+DROP FUNCTION ai_audio_quality(text, jsonb);
+DROP FUNCTION ai_audio_quality(bytea);
+DROP FUNCTION ai_audio_quality(bytea, text);
+DROP FUNCTION ai_audio_quality(bytea, jsonb);
+-- include 62_quality.sql

@@ -95,3 +95,34 @@ fn a_long_clip_takes_no_more_than_itself() {
         "{before} kB before and {after} kB after"
     );
 }
+
+/// Noise of a length, as a WAV: no speech, so all of it is heard.
+fn noise(minutes: usize) -> Vec<u8> {
+    let mut state = 1u32;
+    let samples: Vec<i16> = (0..minutes * 60 * 16_000)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 20) as i16 - 2048
+        })
+        .collect();
+    wav(&samples, 16_000)
+}
+
+#[test]
+fn voiceprints_and_quality_of_long_recordings_take_no_more_memory() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let (short, long) = (
+        scratch.file("short.wav", &noise(11)),
+        scratch.file("long.wav", &noise(22)),
+    );
+    let mut client = database.connect();
+    for call in ["ai_audio_quality(f)", "ai_audio_embed(f)"] {
+        let over = |file: &str| format!("SELECT {} FROM (VALUES ('{file}')) AS v(f)", call);
+        let (before, after) = (
+            peak(&mut client, &over(&short)),
+            peak(&mut client, &over(&long)),
+        );
+        println!("{call}: own memory {before} kB for 11 minutes, {after} kB for 22");
+        assert!(after < before + 8 * 1024, "{call}: {before} kB, {after} kB");
+    }
+}

@@ -631,6 +631,65 @@ fn quality_tells_what_is_fit_to_enrol() {
 }
 
 #[test]
+fn two_people_are_not_fit_to_enrol_as_one() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let mut client = database.connect();
+    let mut told = |source: &str| -> (i32, bool, Option<String>) {
+        let query =
+            format!("SELECT speakers, fit_to_enrol, reason FROM ai_audio_quality('{source}')");
+        let row = client.query_one(&query, &[]).expect("it works");
+        (row.get(0), row.get(1), row.get(2))
+    };
+    let (speakers, fit, reason) = told(&clip("conversation.wav"));
+    assert!(speakers > 1 && !fit, "{speakers} {fit}");
+    assert!(reason.is_some_and(|r| r.contains("people speak")));
+    assert_eq!(told(&clip("dickens-1.wav")), (1, true, None));
+    let silent = scratch.file("silence.wav", &wav(&vec![0; 48_000], 16_000));
+    assert_eq!(told(&silent).0, 0);
+}
+
+/// Half a minute of faint noise behind it does not make another voice of one.
+#[test]
+fn a_voiceprint_is_of_the_speech_in_a_recording() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let mut client = database.connect();
+    let speech = std::fs::read(clip("dickens-1.wav")).expect("a clip");
+    let alone = clip("dickens-1.wav");
+    let samples: Vec<i16> = client
+        .value::<Vec<u8>>(&format!("SELECT ai_audio_extract('{alone}', 0, 6000)"))[44..]
+        .chunks_exact(2)
+        .map(|b| i16::from_le_bytes([b[0], b[1]]))
+        .collect();
+    assert!(speech.len() > samples.len());
+    let mut noise = 1u32;
+    let mut faint = || {
+        noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (noise >> 25) as i16 - 64
+    };
+    let behind: Vec<i16> = samples
+        .iter()
+        .copied()
+        .chain((0..480_000).map(|_| faint()))
+        .collect();
+    let short = scratch.file("short.wav", &wav(&samples, 16_000));
+    let long = scratch.file("long.wav", &wav(&behind, 16_000));
+    let mut alike = |options: &str| -> f64 {
+        client.value(&format!(
+            "SELECT cosine_similarity(ai_audio_embed('audio_embedding', '{long}', '{options}'), ai_audio_embed('{short}'))"
+        ))
+    };
+    assert!(alike("{}") > 0.97);
+    assert!(
+        alike("{vad: false}") < 0.8,
+        "the whole recording is heard on demand"
+    );
+    let verified: f64 = client.value(&format!(
+        "SELECT probability FROM ai_audio_verify('{long}', '{short}')"
+    ));
+    assert!(verified > 0.99, "{verified}");
+}
+
+#[test]
 fn embedding_little_speech_warns_once_and_less_fails() {
     let database = Database::new();
     let (mut client, notices) = database.connect_noting();
