@@ -2,7 +2,7 @@
 //!
 //! pgrx's short forms (`Spi::get_one`, `Spi::run`) take the path that writes: they use up a transaction id, which fails on
 //! a standby and in parallel queries, and make every later query of the transaction do the same. What only reads goes
-//! through [`one`] or `Spi::connect` and `select`; what writes goes through [`write`].
+//! through [`one`] or `Spi::connect` and `select`; what writes goes through [`write()`].
 //!
 //! All names in them are qualified: the caller's search_path may have look-alikes before pg_catalog.
 

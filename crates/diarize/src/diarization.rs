@@ -9,7 +9,7 @@ pub struct Diarization {
     pub turns: Vec<Turn>,
     /// Turns by start, one at a time: whom words belong to.
     pub exclusive: Vec<Turn>,
-    /// The voice of each speaker (norm 1), comparable to those of [`SpeakerModel::embed`].
+    /// The voice of each speaker (norm 1), comparable to those of [`SpeakerModel::embed`](voice::embed::SpeakerModel::embed).
     pub speakers: Vec<Vec<f32>>,
 }
 

@@ -16,7 +16,7 @@ pub struct Measured {
     pub speakers: Speakers,
     /// Which windows are long enough to say what their speaker sounds like.
     pub sure: Vec<bool>,
-    /// The first of the windows that strangers were found by; there are none before [`strangers::adopt`].
+    /// The first of the windows that strangers were found by; there are none before [`strangers::adopt`](crate::strangers::adopt).
     pub adopted: usize,
 }
 

@@ -17,7 +17,7 @@ const CELL: usize = 1024;
 const LARGEST_CELL: usize = 2 * CELL;
 /// Cells that a group belongs to.
 const CELLS_PER_GROUP: usize = 4;
-/// Matrix products and [`dot`] round differently; a scan keeps what is this much below the floor.
+/// Matrix products and [`dot`](super::forest::dot) round differently; a scan keeps what is this much below the floor.
 const ROUNDING: f32 = 1e-5;
 
 /// How to search: on how many threads, and until when.
