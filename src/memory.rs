@@ -13,12 +13,30 @@ use crate::signals::SignalsBlocked;
 /// So long after the last work memory is returned.
 const IDLE: Duration = Duration::from_millis(500);
 
-/// When the last work ended, until memory has been returned since.
-static WORKED: Mutex<Option<Instant>> = Mutex::new(None);
+/// What an idle session gives up, and when.
+#[derive(Clone, Copy)]
+struct Kept {
+    after: Duration,
+    give_up: fn(),
+}
+
+#[derive(Clone, Copy, Default)]
+struct State {
+    /// When the last work ended; nothing while there is work.
+    worked: Option<Instant>,
+    trimmed: bool,
+    kept: Option<Kept>,
+}
+
+static STATE: Mutex<State> = Mutex::new(State {
+    worked: None,
+    trimmed: false,
+    kept: None,
+});
 static CHANGED: Condvar = Condvar::new();
 
-fn last() -> MutexGuard<'static, Option<Instant>> {
-    WORKED.lock().unwrap_or_else(PoisonError::into_inner)
+fn state() -> MutexGuard<'static, State> {
+    STATE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Makes freed memory returnable. Called once per process, before it starts threads.
@@ -34,7 +52,12 @@ pub fn install() {
 
 /// Notes that work on a recording begins.
 pub fn working() {
-    *last() = None;
+    state().worked = None;
+}
+
+/// Has `give_up` called once the session has been idle for so long, unless it is never to be; the last call counts.
+pub fn keep(after: Option<Duration>, give_up: fn()) {
+    state().kept = after.map(|after| Kept { after, give_up });
 }
 
 /// Notes that work on a recording has ended.
@@ -45,31 +68,44 @@ pub fn worked() {
         // Without the thread memory is kept: no reason to fail.
         let _ = thread::Builder::new()
             .name("ai_audio idle".into())
-            .stack_size(64 << 10)
+            .stack_size(256 << 10)
             .spawn(return_when_idle);
     });
-    *last() = Some(Instant::now());
+    {
+        let mut state = state();
+        (state.worked, state.trimmed) = (Some(Instant::now()), false);
+    }
     CHANGED.notify_one();
 }
 
 fn return_when_idle() {
-    let mut worked = last();
+    let mut now = state();
     loop {
-        let Some(at) = *worked else {
-            worked = CHANGED.wait(worked).unwrap_or_else(PoisonError::into_inner);
-            continue;
+        let (due, kept) = match (now.worked, now.trimmed, now.kept) {
+            (Some(worked), false, _) => (worked + IDLE, None),
+            (Some(worked), true, Some(kept)) => (worked + kept.after, Some(kept)),
+            _ => {
+                now = CHANGED.wait(now).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
         };
-        let left = IDLE.saturating_sub(at.elapsed());
-        if left.is_zero() {
-            *worked = None;
-            drop(worked);
-            trim();
-            worked = last();
-        } else {
-            drop(worked);
-            thread::sleep(left);
-            worked = last();
+        let left = due.saturating_duration_since(Instant::now());
+        if !left.is_zero() {
+            now = CHANGED
+                .wait_timeout(now, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+            continue;
         }
+        now.trimmed = true;
+        if let Some(kept) = kept {
+            now.worked = None;
+            // Under the lock, so that the next work waits for it and none is taken away.
+            (kept.give_up)();
+        }
+        drop(now);
+        trim();
+        now = state();
     }
 }
 

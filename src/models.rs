@@ -18,7 +18,7 @@ use voice::embed::SpeakerModel;
 
 use crate::errors::Error;
 use crate::signals::SignalsBlocked;
-use crate::{interrupt, settings, stats};
+use crate::{interrupt, memory, settings, stats};
 
 /// What a model is for.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
@@ -293,6 +293,7 @@ pub struct Engine {
 impl Engine {
     /// The engine of the current settings.
     pub fn current() -> Self {
+        memory::keep(settings::keep_models(), || idle().clear());
         let options = SessionOptions {
             threads: settings::threads(),
             cache_dir: Some(settings::cache_dir()),

@@ -20,6 +20,7 @@ static CONNECT_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(10_000);
 static MAX_REDIRECTS: GucSetting<i32> = GucSetting::<i32>::new(5);
 static CLUSTER_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(2048);
 static ENABLE_ANNSCAN: GucSetting<bool> = GucSetting::<bool>::new(true);
+static KEEP_MODELS: GucSetting<i32> = GucSetting::<i32>::new(300);
 static PROGRESS: GucSetting<bool> = GucSetting::<bool>::new(false);
 
 /// Defines the settings.
@@ -34,6 +35,16 @@ pub fn define() {
         0,
         1024,
         GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"ai_audio.keep_models",
+        c"How long an idle session keeps the models that it has loaded.",
+        c"-1: as long as it lives. The next call loads them again.",
+        &KEEP_MODELS,
+        -1,
+        i32::MAX / 1000,
+        GucContext::Userset,
+        GucFlags::UNIT_S,
     );
     boolean(
         c"ai_audio.enable_annscan",
@@ -270,6 +281,13 @@ fn boolean(
 fn text(setting: &GucSetting<Option<CString>>) -> Option<String> {
     let value = setting.get()?.to_string_lossy().trim().to_string();
     (!value.is_empty()).then_some(value)
+}
+
+/// How long an idle session keeps its models; `None`: always.
+pub fn keep_models() -> Option<Duration> {
+    u64::try_from(KEEP_MODELS.get())
+        .ok()
+        .map(Duration::from_secs)
 }
 
 /// Threads for one inference in this process.

@@ -126,3 +126,24 @@ fn voiceprints_and_quality_of_long_recordings_take_no_more_memory() {
         assert!(after < before + 8 * 1024, "{call}: {before} kB, {after} kB");
     }
 }
+
+#[test]
+fn an_idle_session_gives_its_models_back() {
+    let database = Database::new();
+    let mut client = database.connect();
+    let recording = sql_tests::clip("june-1.wav");
+    client.run("LOAD 'ai_audio'; SET ai_audio.keep_models = 2; SELECT ai_audio_warmup('vad')");
+    thread::sleep(Duration::from_secs(4));
+    let bare = own_memory(client.pid());
+    client.run(&format!("SELECT ai_audio_transcribe('{recording}')"));
+    let loaded = "SELECT count(*) FROM ai_audio_models WHERE loaded";
+    assert!(client.value::<i64>(loaded) > 0);
+    let busy = own_memory(client.pid());
+    thread::sleep(Duration::from_secs(4));
+    let idle = own_memory(client.pid());
+    println!("Own memory: {bare} kB before, {busy} kB with models, {idle} kB idle");
+    assert_eq!(client.value::<i64>(loaded), 0);
+    assert!(idle < bare + 16 * 1024, "{bare} kB, {busy} kB, {idle} kB");
+    // And it goes on.
+    client.run(&format!("SELECT ai_audio_embed('{recording}')"));
+}
