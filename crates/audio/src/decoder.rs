@@ -12,8 +12,10 @@ use symphonia::core::formats::{FormatReader, SeekMode, SeekTo};
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{TimeBase, Timestamp};
 
+use crate::adapter::Adapter;
 use crate::codec::is_memoryless;
 use crate::fence::{PANICKED, fenced};
+use crate::frames::TICKS;
 use crate::open::{self, audio_track, checked_rate, delay_of, make_codec};
 use crate::ticks::{rescale, rescale_back};
 use crate::{Error, Info, Input};
@@ -31,8 +33,15 @@ pub(crate) struct Decoder<'s> {
     codec: Box<dyn AudioDecoder>,
     track: u32,
     time_base: TimeBase,
-    /// Timestamp of the track's first packet.
+    /// Timestamp of the track's first packet; of the present link's, where files are chained.
     origin: i64,
+    /// Frames before the present link, and before the next packet.
+    link: u64,
+    end: u64,
+    /// Whether the next packet is a link's first.
+    begins: bool,
+    /// Whether the file is several, each with times of its own.
+    chained: bool,
     /// Frames of encoder delay between `origin` and the first frame that is meant to be heard.
     lead: u64,
     /// Decoded frames of `lead` still to drop.
@@ -43,7 +52,14 @@ pub(crate) struct Decoder<'s> {
     pending: VecDeque<Packet>,
     channels: Channels,
     info: Info,
+    /// Where rate or channels have changed.
+    adapter: Option<Adapter>,
     errors: u32,
+    /// What was wrong with the first damaged packet.
+    damage: Option<String>,
+    /// Packets that could be decoded, and that could not.
+    good: u64,
+    bad: u64,
     decoded: bool,
     /// Interleaved samples of the last packet.
     frames: Vec<f32>,
@@ -69,13 +85,21 @@ impl<'s> Decoder<'s> {
             track: opened.track,
             time_base: opened.time_base,
             origin: 0,
+            link: 0,
+            end: 0,
+            begins: false,
+            chained: opened.chained,
             lead: opened.lead,
             drop: 0,
             position: Some(0),
             pending: VecDeque::new(),
             channels: opened.channels,
             info: opened.info,
+            adapter: None,
             errors: 0,
+            damage: None,
+            good: 0,
+            bad: 0,
             decoded: false,
             frames: Vec::new(),
         };
@@ -101,7 +125,12 @@ impl<'s> Decoder<'s> {
         self.codec.reset();
         self.pending.push_back(packet);
         if let Ok(spec) = spec {
+            let told = u64::from(self.info.sample_rate);
             self.info.sample_rate = checked_rate(spec.rate(), &self.info.container)?;
+            // HE-AAC tells the rate of what its core is extended to; the core is what is decoded.
+            for frames in [&mut self.lead, &mut self.drop] {
+                *frames = (*frames * u64::from(self.info.sample_rate) + told / 2) / told.max(1);
+            }
             self.info.channels = spec.channels().count() as u32;
             self.channels = spec.channels().clone();
         }
@@ -137,15 +166,35 @@ impl<'s> Decoder<'s> {
         self.position.unwrap_or(0)
     }
 
+    /// Frames up to the end of the last packet that was read, decoded or not.
+    pub(crate) fn end(&self) -> u64 {
+        self.position().max(self.end)
+    }
+
     /// Finds the duration by scanning packets where the header has none. Afterwards the decoder is at its end.
     pub(crate) fn measure(&mut self, stop: &AtomicBool) -> Result<(), Error> {
         let mut ticks = 0u64;
         while self.info.duration_ms.is_none() {
+            // Encoder delay counts as part of a packet; a new link of a chained file has some of its own.
+            let unheard = std::mem::take(&mut self.drop);
+            ticks =
+                ticks.saturating_sub(rescale_back(unheard, self.time_base, self.info.sample_rate));
             match self.packet(stop)? {
                 Some(packet) => ticks = ticks.saturating_add(packet.dur.get()),
+                None if ticks == 0 => return self.measure_decoded(stop),
                 None => self.info.duration_ms = Some(rescale(ticks, self.time_base, 1000)),
             }
         }
+        Ok(())
+    }
+
+    /// The duration of what does not even tell how long its packets are.
+    fn measure_decoded(&mut self, stop: &AtomicBool) -> Result<(), Error> {
+        let read = self.read.clone();
+        *self = Self::open_counting(&self.input.clone(), self.stop, read)?;
+        while self.next(stop)?.is_some() {}
+        let rate = u64::from(self.info.sample_rate);
+        self.info.duration_ms = Some(self.position().saturating_mul(1000) / rate);
         Ok(())
     }
 
@@ -185,7 +234,7 @@ impl<'s> Decoder<'s> {
     /// Tries to seek to a packet at or before `frame`. After `false` the reader is in no state to go on.
     fn seek(&mut self, frame: u64, stop: &AtomicBool) -> Result<bool, Error> {
         // With several streams symphonia's Ogg reader can loop for ever.
-        if self.info.container == "ogg" && self.format.tracks().len() > 1 {
+        if self.chained || self.info.container == "ogg" && self.format.tracks().len() > 1 {
             return Ok(false);
         }
         let ticks = rescale_back(
@@ -211,6 +260,7 @@ impl<'s> Decoder<'s> {
             };
         }
         self.codec.reset();
+        self.adapter = None;
         (self.position, self.drop) = (None, 0);
         self.pending.clear();
         let Some(packet) = self.packet(stop)? else {
@@ -241,16 +291,19 @@ impl<'s> Decoder<'s> {
 
     /// The next decoded packet as interleaved frames, to be changed at will; `None` at the end.
     pub(crate) fn next(&mut self, stop: &AtomicBool) -> Result<Option<&mut [f32]>, Error> {
-        while let Some(packet) = self.packet(stop)? {
+        while let Some(mut packet) = self.packet(stop)? {
+            let trims = self.take_trims(&mut packet);
             match fenced(|| {
                 let buffer = self.codec.decode(&packet)?;
                 buffer.copy_to_vec_interleaved(&mut self.frames);
                 Ok(buffer.spec().clone())
             }) {
                 Ok(spec) => {
-                    self.check_spec(&spec)?;
                     self.cut_padding(&packet);
+                    self.trim(trims, &spec);
+                    self.adapt(&spec)?;
                     (self.errors, self.decoded) = (0, true);
+                    self.good += 1;
                 }
                 Err(error) => {
                     if !self.tolerate(error)? {
@@ -265,7 +318,42 @@ impl<'s> Decoder<'s> {
                 return Ok(Some(self.placed(&packet)));
             }
         }
-        Ok(None)
+        let Some(adapter) = self.adapter.take() else {
+            return self.ended();
+        };
+        adapter.finish(&mut self.frames);
+        let count = self.frames.len() / self.channels.count().max(1);
+        self.position = Some(self.position().saturating_add(count as u64));
+        Ok((count > 0).then_some(&mut self.frames[..]))
+    }
+
+    /// Silence stands in for damaged packets, but nothing stands in for all of them.
+    fn ended(&self) -> Result<Option<&mut [f32]>, Error> {
+        match &self.damage {
+            // Random bytes look like a packet now and then: of every six, one.
+            Some(reason) if self.bad > 4 * self.good => Err(Error::Corrupt {
+                format: self.info.codec.clone(),
+                reason: format!("hardly a packet of it can be decoded: {reason}"),
+            }),
+            _ => Ok(None),
+        }
+    }
+
+    /// Trims in ticks, which symphonia's decoders take for frames.
+    fn take_trims(&self, packet: &mut Packet) -> [u64; 2] {
+        if self.time_base.denom.get() != TICKS {
+            return [0; 2];
+        }
+        [&mut packet.trim_start, &mut packet.trim_end].map(|trim| std::mem::take(trim).get())
+    }
+
+    /// Cuts the encoder's delay and padding off `self.frames`.
+    fn trim(&mut self, trims: [u64; 2], spec: &AudioSpec) {
+        let channels = spec.channels().count().max(1);
+        let [start, end] =
+            trims.map(|ticks| rescale(ticks, self.time_base, spec.rate()) as usize * channels);
+        self.frames.truncate(self.frames.len().saturating_sub(end));
+        self.frames.drain(..start.min(self.frames.len()));
     }
 
     /// MP4 marks the padding of the last packet by a shorter duration.
@@ -298,7 +386,7 @@ impl<'s> Decoder<'s> {
             .get()
             .saturating_add_unsigned(packet.trim_start.get());
         let ticks = u64::try_from(start.saturating_sub(self.origin)).unwrap_or(0);
-        self.frames_of(ticks).saturating_sub(self.lead)
+        self.link + self.frames_of(ticks).saturating_sub(self.lead)
     }
 
     /// Matroska stamps packets in whole milliseconds. Where packets all have one size, the true position is a multiple of it.
@@ -321,21 +409,38 @@ impl<'s> Decoder<'s> {
         rescale(ticks, self.time_base, self.info.sample_rate)
     }
 
-    fn check_spec(&mut self, spec: &AudioSpec) -> Result<(), Error> {
-        if spec.rate() == self.info.sample_rate && spec.channels().count() == self.channels.count()
-        {
+    /// Brings `self.frames` to the rate and the channels that the file began with.
+    fn adapt(&mut self, spec: &AudioSpec) -> Result<(), Error> {
+        let (rate, channels) = (self.info.sample_rate, self.channels.count().max(1));
+        let as_begun = (spec.rate(), spec.channels().count()) == (rate, channels);
+        if as_begun && self.adapter.is_none() {
             return Ok(());
         }
-        Err(Error::Corrupt {
-            format: self.info.codec.clone(),
-            reason: format!(
-                "it changes midway from {} Hz and {} channel(s) to {} Hz and {}",
-                self.info.sample_rate,
-                self.channels.count(),
-                spec.rate(),
-                spec.channels().count()
-            ),
-        })
+        let mut before = Vec::new();
+        if self
+            .adapter
+            .as_ref()
+            .is_some_and(|adapter| !adapter.takes(spec))
+            && let Some(adapter) = self.adapter.take()
+        {
+            adapter.finish(&mut before);
+        }
+        if !as_begun {
+            let adapter = match self.adapter.take() {
+                Some(adapter) => adapter,
+                None => Adapter::new(
+                    spec,
+                    checked_rate(spec.rate(), &self.info.container).map(|_| rate)?,
+                    channels,
+                )?,
+            };
+            self.adapter.insert(adapter).convert(&mut self.frames);
+        }
+        if !before.is_empty() {
+            before.append(&mut self.frames);
+            self.frames = before;
+        }
+        Ok(())
     }
 
     /// The next packet of the track; `None` at the end, which is also where a truncated file stops.
@@ -348,7 +453,13 @@ impl<'s> Decoder<'s> {
                 return Err(Error::Cancelled);
             }
             match fenced(|| self.format.next_packet()) {
-                Ok(Some(packet)) if packet.track_id == self.track => return Ok(Some(packet)),
+                Ok(Some(packet)) if packet.track_id == self.track => {
+                    if std::mem::take(&mut self.begins) {
+                        self.origin = packet.pts.get();
+                    }
+                    self.end = self.place(&packet) + self.frames_of(packet.dur.get());
+                    return Ok(Some(packet));
+                }
                 Ok(Some(_)) => {}
                 Ok(None) => return Ok(None),
                 Err(Symphonia::IoError(error)) if error.kind() == ErrorKind::UnexpectedEof => {
@@ -375,13 +486,20 @@ impl<'s> Decoder<'s> {
         };
         self.codec = make_codec(params, &self.info.container)?;
         self.track = track.id;
-        self.drop = delay_of(params);
+        let delay = delay_of(params);
+        // A demuxer of our own counts on.
+        if self.chained {
+            (self.begins, self.link, self.lead) = (true, self.end, delay);
+        }
+        self.drop = delay;
         Ok(())
     }
 
     /// Lets a damaged packet pass. `false` after too many in a row: what was decoded so far is all there is.
     fn tolerate(&mut self, error: Symphonia) -> Result<bool, Error> {
         self.errors += 1;
+        self.bad += 1;
+        self.damage.get_or_insert_with(|| error.to_string());
         let panicked = matches!(error, Symphonia::DecodeError(PANICKED));
         if self.errors < MAX_ERRORS && !panicked {
             return Ok(true);

@@ -22,6 +22,33 @@ pub(crate) fn media_start(input: &Input, track: u32) -> io::Result<u64> {
     Ok(0)
 }
 
+/// Whether a track's samples are encrypted (ISO/IEC 23001-7): its sample entry is called `enca`.
+pub(crate) fn is_encrypted(input: &Input) -> io::Result<bool> {
+    const PATH: [&[u8; 4]; 4] = [b"trak", b"mdia", b"minf", b"stbl"];
+    let mut ranges = children(input, 0..input.len()?, b"moov")?;
+    for kind in PATH {
+        let mut inner = Vec::new();
+        for range in ranges {
+            inner.extend(children(input, range, kind)?);
+        }
+        ranges = inner;
+    }
+    for stbl in ranges {
+        for stsd in children(input, stbl, b"stsd")? {
+            // Version, flags and count, then the first entry's size and name.
+            if input.bytes_at(stsd.start + 12, 4)? == b"enca" {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Whether there are movie fragments: the length in `moov` is then that of its own samples, or none.
+pub(crate) fn is_fragmented(input: &Input) -> io::Result<bool> {
+    Ok(!children(input, 0..input.len()?, b"moof")?.is_empty())
+}
+
 /// Bodies of the boxes of one type inside a range.
 fn children(input: &Input, range: Range<u64>, wanted: &[u8; 4]) -> io::Result<Vec<Range<u64>>> {
     let (mut found, mut at) = (Vec::new(), range.start);

@@ -5,6 +5,7 @@
 //! write samples out. Nothing here panics on input, allocates by a declared length or runs on after `stop` is set.
 #![warn(missing_docs)]
 
+mod adapter;
 mod adpcm;
 mod codec;
 mod decoder;
@@ -13,6 +14,7 @@ mod error;
 pub mod fbank;
 mod fence;
 pub mod flac;
+mod frames;
 mod input;
 pub mod logmel;
 mod mel;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use symphonia::core::audio::Channels;
-use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
+use symphonia::core::codecs::audio::well_known::{CODEC_ID_AAC, CODEC_ID_OPUS};
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as Symphonia;
 use symphonia::core::formats::probe::Hint;
@@ -16,6 +16,7 @@ use symphonia::core::units::TimeBase;
 
 use crate::codec::{CODECS, FORMATS, codec_name, container_name};
 use crate::fence::fenced;
+use crate::frames::FrameReader;
 use crate::input::Source;
 use crate::rehead::{Rehead, rehead};
 use crate::ticks::rescale;
@@ -31,6 +32,8 @@ pub(crate) struct Opened<'s> {
     pub(crate) time_base: TimeBase,
     /// Frames of encoder delay that the headers tell.
     pub(crate) lead: u64,
+    /// Whether it is an Ogg file of several, each with times of its own.
+    pub(crate) chained: bool,
     pub(crate) channels: Channels,
     pub(crate) info: Info,
 }
@@ -53,8 +56,9 @@ pub(crate) fn open<'s>(
     let long_ms = known.as_ref().and_then(|known| known.duration_ms);
     let (header, window) = match known {
         Some(Rehead { header, data, .. }) => (header, data),
-        None => (Vec::new(), 0..input.len()?),
+        None => (Vec::new(), 0..input.len()? - tags_behind(input, &head)?),
     };
+    let again = (header.clone(), window.clone(), read.clone());
     let source = Source::new(input, header, window, read, stop);
     let stream = MediaSourceStream::new(Box::new(source), MediaSourceStreamOptions::default());
     let (format_options, metadata_options) = (FormatOptions::default(), MetadataOptions::default());
@@ -63,9 +67,63 @@ pub(crate) fn open<'s>(
     let format_info = format.format_info();
     let container = container
         .unwrap_or_else(|| container_name(format_info.format, format_info.short_name, &head));
+    let (format, container): (Box<dyn FormatReader>, _) = match container {
+        // By their frames, since symphonia's readers of these lose what their first header does not tell.
+        "mp1" | "mp2" | "mp3" | "adts" => {
+            let (header, window, read) = again;
+            let source = Source::new(input, header, window, read, stop);
+            match fenced(|| FrameReader::open(source))
+                .map_err(|error| open_error(error, Some(container), &head, stop))?
+            {
+                Some(frames) => {
+                    let container = frames.container();
+                    (Box::new(frames), container)
+                }
+                None => (format, container),
+            }
+        }
+        _ => (format, container),
+    };
     let mut opened = of_format(input, format, container)?;
     opened.info.duration_ms = long_ms.or(opened.info.duration_ms);
     Ok(opened)
+}
+
+/// Whether the last page of an Ogg file is of another stream than the first.
+fn is_chained(input: &Input) -> Result<bool, Error> {
+    /// A page is at most so long.
+    const PAGE: u64 = 65_307;
+    let all = input.len()?;
+    let (head, tail) = (
+        input.bytes_at(0, 18)?,
+        input.bytes_at(all.saturating_sub(PAGE + 18), PAGE as usize + 18)?,
+    );
+    let last = tail
+        .windows(18)
+        .rev()
+        .find(|page| page.starts_with(b"OggS"));
+    Ok(last.is_some_and(|page| page.get(14..18) != head.get(14..18)))
+}
+
+/// Bytes of tags behind a FLAC file, which has no place for them: symphonia takes them for a damaged last block.
+fn tags_behind(input: &Input, head: &[u8]) -> Result<u64, Error> {
+    if !head.starts_with(b"fLaC") && !head.starts_with(b"ID3") {
+        return Ok(0);
+    }
+    let all = input.len()?;
+    let mut behind = 0;
+    if all > 128 && input.bytes_at(all - 128, 3)? == b"TAG" {
+        behind = 128;
+    }
+    let footer = input.bytes_at((all - behind).saturating_sub(32), 32)?;
+    if footer.starts_with(b"APETAGEX") && footer.len() == 32 {
+        let number = |at: usize| {
+            u32::from_le_bytes([footer[at], footer[at + 1], footer[at + 2], footer[at + 3]])
+        };
+        let header = if number(20) >> 31 == 1 { 32 } else { 0 };
+        behind += u64::from(number(12)) + header;
+    }
+    Ok(if behind < all { behind } else { 0 })
 }
 
 fn of_format<'s>(
@@ -76,7 +134,15 @@ fn of_format<'s>(
     let no_track = || Error::NoAudioTrack {
         container: container.into(),
     };
-    let (track, params) = audio_track(&*format).ok_or_else(no_track)?;
+    let Some((track, params)) = audio_track(&*format) else {
+        return Err(if container == "mp4" && edits::is_encrypted(input)? {
+            Error::Unsupported {
+                format: "encrypted audio in mp4".into(),
+            }
+        } else {
+            no_track()
+        });
+    };
     let codec = make_codec(params, container)?;
     // Opus always decodes to 48 kHz; Matroska may tell the rate before encoding instead.
     let rate = if params.codec == CODEC_ID_OPUS {
@@ -108,6 +174,7 @@ fn of_format<'s>(
         sample_rate: rate,
         channels: channels.count() as u32,
         duration_ms: duration_ms(&*format, track, time_base, container)
+            .filter(|_| container != "mp4" || !edits::is_fragmented(input).unwrap_or(true))
             .map(|ms| ms.saturating_sub(unheard)),
     };
     let track = track.id;
@@ -117,6 +184,7 @@ fn of_format<'s>(
         track,
         time_base,
         lead,
+        chained: container == "ogg" && is_chained(input)?,
         channels,
         info,
     })
@@ -147,6 +215,8 @@ pub(crate) fn make_codec(
     params: &AudioCodecParameters,
     container: &str,
 ) -> Result<Box<dyn AudioDecoder>, Error> {
+    let core = core_of_he_aac(params);
+    let params = core.as_ref().unwrap_or(params);
     fenced(|| CODECS.make_audio_decoder(params, &AudioDecoderOptions::default())).map_err(|error| {
         let codec = codec_name(params.codec)
             .map_or_else(|| format!("codec {}", params.codec), str::to_owned);
@@ -167,6 +237,41 @@ pub(crate) fn make_codec(
             },
         }
     })
+}
+
+/// What HE-AAC extends: an AAC-LC stream that can be played by itself, up to half the rate. ISO 14496-3, 1.6.2.1.
+fn core_of_he_aac(params: &AudioCodecParameters) -> Option<AudioCodecParameters> {
+    const LC: u64 = 2;
+    let data = params
+        .extra_data
+        .as_deref()
+        .filter(|_| params.codec == CODEC_ID_AAC)?;
+    let mut bits = data
+        .iter()
+        .flat_map(|byte| (0..8).rev().map(move |bit| u64::from(byte >> bit & 1)));
+    let mut number = |count: usize| -> Option<u64> {
+        (0..count).try_fold(0, |number, _| Some(number << 1 | bits.next()?))
+    };
+    let kind = number(5)?;
+    let rate = number(4)?;
+    // Rates written out are left to the decoder.
+    if !matches!(kind, 5 | 29) || rate == 15 {
+        return None;
+    }
+    let channels = number(4)?;
+    if number(4)? == 15 {
+        number(24)?;
+    }
+    if number(5)? != LC {
+        return None;
+    }
+    let mut core = params.clone();
+    core.extra_data = Some(
+        ((LC << 11 | rate << 7 | channels << 3) as u16)
+            .to_be_bytes()
+            .into(),
+    );
+    Some(core)
 }
 
 /// Encoder delay that the codec's own header tells, in frames; the decoder leaves it in. Only Opus has one (RFC 7845, section 5.1).
@@ -246,14 +351,24 @@ fn duration_ms(
     if matches!(container, "adts" | "mp1" | "mp2" | "mp3") && track.delay.is_none() {
         return None;
     }
+    // An Ogg file may be several, one behind the other, and may begin at any time.
+    if container == "ogg" {
+        return None;
+    }
+    // MP4: "all ones" is what a live writer did not know; a recorder of a browser leaves 0 in WebM.
+    let known = |ticks: &u64| {
+        let live = matches!(container, "mp4" | "matroska" | "webm");
+        !live || (*ticks > 0 && *ticks != u64::from(u32::MAX) && *ticks < u64::MAX >> 8)
+    };
     let ticks = track
         .duration
         .map(|duration| duration.get())
         .or(track.num_frames);
-    if let Some(ticks) = ticks.filter(|ticks| *ticks > 0 || !matches!(container, "mp4" | "ogg")) {
+    if let Some(ticks) = ticks.filter(known) {
         return Some(rescale(ticks, time_base, 1000));
     }
     let media = format.media_info();
     let (ticks, time_base) = media.duration.zip(media.time_base)?;
-    (ticks.get() > 0).then(|| rescale(ticks.get(), time_base, 1000))
+    let ticks = Some(ticks.get()).filter(|ticks| *ticks > 0 && known(ticks))?;
+    Some(rescale(ticks, time_base, 1000))
 }

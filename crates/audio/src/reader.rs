@@ -172,8 +172,7 @@ impl<'s> Reader<'s> {
 
     /// Length of the audio, as far as it is known at the end.
     fn length_ms(&self) -> u64 {
-        let decoded =
-            self.decoder.position().saturating_mul(1000) / u64::from(self.info().sample_rate);
+        let decoded = self.decoder.end().saturating_mul(1000) / u64::from(self.info().sample_rate);
         self.info().duration_ms.unwrap_or(decoded)
     }
 }

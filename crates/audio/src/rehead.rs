@@ -29,6 +29,7 @@ pub(crate) fn rehead(input: &Input, head: &[u8]) -> Result<Option<Rehead>, Error
     let form = head.get(8..12).unwrap_or_default();
     match head.get(..4).unwrap_or_default() {
         b"RIFF" if form == b"WAVE" => wave(input, "wav", Chunks::riff(input, 12)?).map(Some),
+        b"RIFX" if form == b"WAVE" => rifx(input, Chunks::form(input, 12)?).map(Some),
         b"RF64" | b"BW64" if form == b"WAVE" => {
             wave(input, "rf64", Chunks::riff(input, 12)?).map(Some)
         }
@@ -306,6 +307,54 @@ fn aiff(input: &Input, mut chunks: Chunks) -> Result<Rehead, Error> {
     Ok(Rehead {
         container: "aiff",
         header: aifc_header(&common[..18], compression, &data),
+        data,
+        duration_ms: None,
+    })
+}
+
+/// WAV in big-endian order: the same samples as AIFF-C.
+fn rifx(input: &Input, mut chunks: Chunks) -> Result<Rehead, Error> {
+    let (mut format, mut data) = (None, None);
+    while format.is_none() || data.is_none() {
+        let Some(chunk) = chunks.next()? else { break };
+        match &chunk.id {
+            b"fmt " => format = Some(bytes(input, chunk.body)?),
+            b"data" => data = Some(data_range(chunk.body, None, chunks.end)),
+            _ => {}
+        }
+    }
+    let corrupt = |reason: &str| Error::Corrupt {
+        format: "wav (RIFX)".into(),
+        reason: reason.into(),
+    };
+    let data = data.ok_or_else(|| corrupt("there is no data chunk"))?;
+    let format = format
+        .filter(|format| format.len() >= 16)
+        .ok_or_else(|| corrupt("there is no complete fmt chunk"))?;
+    let be16 = |at: usize| u16::from_be_bytes([format[at], format[at + 1]]);
+    let (tag, bits) = (be16(0), be16(14));
+    let compression: &[u8] = match (tag, bits) {
+        (1, 8) => b"raw ",
+        (1, 16 | 24 | 32) => b"NONE",
+        (3, 32) => b"fl32",
+        (3, 64) => b"fl64",
+        (6, 8) => b"alaw",
+        (7, 8) => b"ulaw",
+        _ => {
+            return Err(Error::Unsupported {
+                format: format!("{} (RIFX, {bits} bits)", wave_codec(tag)),
+            });
+        }
+    };
+    let mut common = Vec::with_capacity(18);
+    common.extend_from_slice(&be16(2).to_be_bytes());
+    common.extend_from_slice(&[0; 4]);
+    let wide = if matches!(tag, 6 | 7) { 16 } else { bits };
+    common.extend_from_slice(&wide.to_be_bytes());
+    common.extend_from_slice(&extended(be32(&format, 4)));
+    Ok(Rehead {
+        container: "wav",
+        header: aifc_header(&common, compression, &data),
         data,
         duration_ms: None,
     })

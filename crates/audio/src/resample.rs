@@ -38,7 +38,11 @@ pub(crate) struct FftStream {
 /// An odd rate such as 44 099 Hz would need filters of a second and more. It is taken for the nearest ratio of small numbers, by its
 /// continued fraction: off by less than a quarter of a second per hour.
 pub(crate) fn steps(rate: u32) -> (u64, u64) {
-    let (mut a, mut b) = (u64::from(rate), u64::from(SAMPLE_RATE));
+    ratio(rate, SAMPLE_RATE)
+}
+
+fn ratio(from: u32, to: u32) -> (u64, u64) {
+    let (mut a, mut b) = (u64::from(from), u64::from(to));
     let (mut previous, mut best) = ((0, 1), (1, 0));
     while b != 0 {
         let whole = a / b;
@@ -54,7 +58,10 @@ pub(crate) fn steps(rate: u32) -> (u64, u64) {
 
 /// Source frames per block: the filter's length. A result is exact this far from where the input starts or stops.
 pub(crate) fn block_frames(rate: u32) -> usize {
-    let (frames, samples) = steps(rate);
+    block(steps(rate))
+}
+
+fn block((frames, samples): (u64, u64)) -> usize {
     // An even count keeps the filter's delay (half a block) a whole number of samples.
     let blocks = (MIN_BLOCK as u64)
         .div_ceil(frames.min(samples))
@@ -64,14 +71,19 @@ pub(crate) fn block_frames(rate: u32) -> usize {
 
 impl Resampler {
     pub(crate) fn new(rate: u32) -> Result<Self, Error> {
-        if rate == SAMPLE_RATE {
+        Self::between(rate, SAMPLE_RATE)
+    }
+
+    /// From any rate to any other.
+    pub(crate) fn between(rate: u32, wanted: u32) -> Result<Self, Error> {
+        if rate == wanted {
             return Ok(Resampler::Through);
         }
-        let (from, to) = steps(rate);
+        let (from, to) = ratio(rate, wanted);
         let fft = Fft::new(
             from as usize,
             to as usize,
-            block_frames(rate),
+            block((from, to)),
             1,
             FixedSync::Both,
         )
