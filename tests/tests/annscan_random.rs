@@ -124,7 +124,7 @@ fn tables(client: &mut Client) {
         ));
     }
     client.run(
-        "BEGIN; INSERT INTO dead SELECT -i, 1, 'gone', v + (SELECT array_agg(random() * i / 1e6) FROM generate_series(1, 8))::vector
+        "BEGIN; INSERT INTO dead SELECT -i, 1, 'gone', v + (SELECT array_agg(random() * i / 1e6 + 0 * d) FROM generate_series(1, 8) d)::vector
            FROM dead, generate_series(1, 100) i WHERE id = 1; ROLLBACK;
          UPDATE calls SET rank = cosine_similarity(v, (SELECT v FROM near WHERE id = 3)) FROM near WHERE near.id = calls.id;
          ANALYZE",

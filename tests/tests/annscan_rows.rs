@@ -103,7 +103,7 @@ fn filters_find_what_there_is_however_far() {
 fn dead_and_locked_rows_hide_nobody() {
     let (database, mut client) = library();
     client.run(
-        "BEGIN; INSERT INTO lib SELECT -i, 0, 'gone', v + (SELECT array_agg(random() * i / 1e6) FROM generate_series(1, 16))::vector
+        "BEGIN; INSERT INTO lib SELECT -i, 0, 'gone', v + (SELECT array_agg(random() * i / 1e6 + 0 * d) FROM generate_series(1, 16) d)::vector
            FROM lib, generate_series(1, 100) i WHERE id = 5; ROLLBACK",
     );
     let sql = format!("SELECT id::text FROM lib ORDER BY {S} DESC LIMIT 10");
