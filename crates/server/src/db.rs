@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -295,6 +296,7 @@ impl Db {
                 db: self.clone(),
                 heard: Arc::default(),
                 audio_before: 0.0,
+                unanswered: AtomicUsize::new(0),
             };
             match session.begin(role, timeout, access).await {
                 Ok(()) => return Ok(session),
@@ -337,6 +339,8 @@ pub struct Session {
     db: Arc<Db>,
     heard: Arc<Heard>,
     audio_before: f64,
+    /// Statements that the server has not answered yet: none, unless the session is dropped in the middle of one.
+    unanswered: AtomicUsize,
 }
 
 impl Session {
@@ -361,7 +365,7 @@ impl Session {
             self.db.schema,
             quote(role)
         );
-        let said = self.client().simple_query(&sql).await?;
+        let said = self.answered(self.client().simple_query(&sql)).await?;
         let mut rows = said.iter().filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
@@ -381,6 +385,17 @@ impl Session {
         Ok(())
     }
 
+    /// Waits for an answer.
+    async fn answered<T>(
+        &self,
+        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, tokio_postgres::Error> {
+        self.unanswered.fetch_add(1, Ordering::Relaxed);
+        let answer = answer.await;
+        self.unanswered.fetch_sub(1, Ordering::Relaxed);
+        answer
+    }
+
     /// What the backend says meanwhile.
     pub fn heard(&self) -> Arc<Heard> {
         self.heard.clone()
@@ -391,7 +406,9 @@ impl Session {
     /// # Errors
     /// What the database says.
     pub async fn query(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, ApiError> {
-        Ok(self.client().query_typed(sql, params).await?)
+        Ok(self
+            .answered(self.client().query_typed(sql, params))
+            .await?)
     }
 
     /// The first column of the first row; none without a row or where it is NULL.
@@ -430,7 +447,7 @@ impl Session {
     /// # Errors
     /// What the database says.
     pub async fn run(&self, sql: &str) -> Result<(), ApiError> {
-        Ok(self.client().batch_execute(sql).await?)
+        Ok(self.answered(self.client().batch_execute(sql)).await?)
     }
 
     /// Goes on as the service itself, in the same transaction.
@@ -458,7 +475,7 @@ impl Session {
             "SET LOCAL ROLE NONE; SELECT audio_seconds FROM {}.ai_audio_stats(); COMMIT",
             self.db.schema
         );
-        let said = self.client().simple_query(&sql).await?;
+        let said = self.answered(self.client().simple_query(&sql)).await?;
         for message in &said {
             if let SimpleQueryMessage::Row(row) = message {
                 let after: f64 = row
@@ -489,11 +506,14 @@ impl Drop for Session {
             drop(Object::take(object));
             return;
         }
+        let unanswered = self.unanswered.load(Ordering::Relaxed) > 0;
         let (cancel, tls) = (object.cancel_token(), self.db.tls.clone());
         tokio::spawn(async move {
             let recovered = async {
                 // The server has sent the signal when this connection ends, so nothing that comes later is hit.
-                let _ = cancel.cancel_query(tls).await;
+                if unanswered {
+                    let _ = cancel.cancel_query(tls).await;
+                }
                 object.batch_execute("ROLLBACK").await
             };
             if !matches!(tokio::time::timeout(RECOVERY, recovered).await, Ok(Ok(()))) {

@@ -22,8 +22,8 @@ use tower::ServiceExt;
 use crate::metrics::Counted;
 use crate::{App, jobs, results, routes};
 
-/// For the handshake, and for the headers of a request.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+/// For the handshake, and until the headers of the next request are there: clients keep connections for a while.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A client that takes nothing for so long is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// A client that is gone without a word is noticed after three times this.

@@ -217,7 +217,7 @@ fn describe() -> Value {
     document["components"]["schemas"]["Failure"] =
         serde_json::to_value(<Failure as utoipa::PartialSchema>::schema())
             .expect("plain values become JSON");
-    document["components"]["schemas"]["Id"]["oneOf"][1]["pattern"] = json!("^-?[0-9]{1,18}$");
+    document["components"]["schemas"]["Id"]["oneOf"][1]["pattern"] = json!("^-?[0-9]{1,19}$");
     // Their parameters are all optional, and so is the object that holds them.
     for path in ["/voice/query", "/voice/cluster", "/voice/map"] {
         document["paths"][path]["post"]["requestBody"]["required"] = json!(false);

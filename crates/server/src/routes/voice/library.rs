@@ -199,6 +199,19 @@ async fn remove(
         .into_response())
 }
 
+/// Checks a threshold also where there is nothing to group.
+///
+/// # Errors
+/// 400.
+pub fn grouping(threshold: Option<f64>) -> Result<(), ApiError> {
+    match threshold {
+        Some(threshold) if !(-1.0..=1.0).contains(&threshold) => {
+            Err(ApiError::bad("threshold must be -1 to 1"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// How to group.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -230,6 +243,12 @@ pub async fn cluster(
     let options: Map<String, Value> =
         options(&input.parameters, &["threshold", "min_size", "clusters"]);
     let asked: ClusterRequest = input.parameters()?;
+    grouping(asked.threshold)?;
+    if asked.min_size.is_some_and(|size| size < 1)
+        || asked.clusters.is_some_and(|number| number < 1)
+    {
+        return Err(ApiError::bad("min_size and clusters must be at least 1"));
+    }
     let work = Work::new(&app, &caller, app.config.request_timeout)?;
     let session = work.session(Access::Read).await?;
     let chosen = format!(

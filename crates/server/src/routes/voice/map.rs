@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::Ids;
+use super::library::grouping;
 use crate::App;
 use crate::db::Access;
 use crate::error::ApiError;
@@ -45,6 +46,7 @@ pub async fn map(
     let input = Input::read(&app, request).await?;
     let options = Value::Object(options(&input.parameters, &["threshold"])).to_string();
     let asked: MapRequest = input.parameters()?;
+    grouping(asked.threshold)?;
     let work = Work::new(&app, &caller, app.config.request_timeout)?;
     let session = work.session(Access::Read).await?;
     let sql = format!(
