@@ -148,7 +148,8 @@ fn assemble(heard: &Heard, counts: &[u8], measured: &Measured, options: &Options
     };
     let mut votes = assignment::votes(&heard.tracks, evidence, heard.frames());
     strangers::claim(&mut votes, heard, measured);
-    let of_frame = reconstruct::frames(heard, counts, &votes, evidence);
+    let mut of_frame = reconstruct::frames(heard, counts, &votes, evidence);
+    reconstruct::drop_unheard(&mut of_frame, &heard.speech);
     let profiles = profiles::profiles(windows, voices, &of_frame, &speakers.centres);
     let turns = turns::overlapping(&of_frame, evidence, &shape);
     let exclusive = turns::exclusive(&of_frame, evidence, &shape);

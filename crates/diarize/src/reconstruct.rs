@@ -3,7 +3,10 @@
 //! As many speakers as the segmentation windows expect on average, at least one where the VAD hears speech: those whom
 //! the windows vote for and the frame sounds like.
 
+use std::collections::BTreeMap;
+
 use crate::evidence::Evidence;
+use crate::frames;
 use crate::listen::Heard;
 
 /// Weight of a frame's similarity to a speaker beside the share of windows that vote for that speaker. A third of
@@ -26,13 +29,62 @@ impl Frame {
     }
 }
 
-/// Number of speakers in each frame: the [`mean`], rounded half up; at least 1 where the VAD hears speech.
+/// So long may somebody talk unheard by the VAD (3 s), and so near to speech that it hears is the other network believed
+/// in any case (0.5 s), frames.
+const UNHEARD: usize = 178;
+const NEAR: usize = 30;
+
+/// Number of speakers in each frame: the [`mean`], rounded half up; at least 1 where the VAD hears speech, and nobody
+/// where it hears none for long: music and ringing tones sound like somebody to the other network.
 pub fn count(heard: &Heard) -> Vec<u8> {
     let rounded = mean(heard).into_iter().map(|mean| (mean + 0.5) as u8);
-    rounded
+    let mut counts: Vec<u8> = rounded
         .zip(&heard.speech)
         .map(|(count, speech)| count.max(u8::from(*speech)))
-        .collect()
+        .collect();
+    let unheard: Vec<bool> = counts
+        .iter()
+        .zip(&heard.speech)
+        .map(|(count, speech)| *count > 0 && !speech)
+        .collect();
+    for run in frames::runs(&unheard, |u| *u)
+        .iter()
+        .filter(|run| run.len() > UNHEARD)
+    {
+        let beside = |frame: Option<usize>| {
+            let heard = frame.and_then(|f| heard.speech.get(f)).is_some_and(|s| *s);
+            if heard { NEAR } else { 0 }
+        };
+        let from = run.start + beside(run.start.checked_sub(1));
+        let to = run.end - beside(Some(run.end));
+        counts[from..to].fill(0);
+    }
+    counts
+}
+
+/// A speaker of whom the VAD hears less than this share is music or a noise.
+const HEARD: f64 = 0.05;
+
+/// Takes out the speakers whom the VAD does not hear.
+pub fn drop_unheard(of_frame: &mut [Frame], speech: &[bool]) {
+    let mut talk: BTreeMap<u16, (usize, usize)> = BTreeMap::new();
+    for (frame, speech) in of_frame.iter().zip(speech) {
+        for speaker in [frame.first, frame.second].into_iter().flatten() {
+            let (all, heard) = talk.entry(speaker).or_default();
+            *all += 1;
+            *heard += usize::from(*speech);
+        }
+    }
+    let nobody = |speaker: Option<u16>| {
+        let talk = speaker.and_then(|s| talk.get(&s));
+        talk.is_some_and(|(all, heard)| (*heard as f64) < HEARD * *all as f64)
+    };
+    for frame in of_frame {
+        frame.second = frame.second.filter(|s| !nobody(Some(*s)));
+        if nobody(frame.first) {
+            frame.first = frame.second.take();
+        }
+    }
 }
 
 /// How many speakers the windows that hold a frame expect in it, those it is in the middle of counting most (Hamming

@@ -561,3 +561,25 @@ fn meetings_are_told_apart() {
     assert!(all.rate() < 0.05, "pooled DER {:.4}", all.rate()); // 0.0434
     assert!(right >= 9, "{right} speaker counts right");
 }
+
+/// Music on hold is nobody.
+#[test]
+fn music_before_a_voice_is_no_speaker() {
+    let Some(folder) = std::env::var_os("AI_AUDIO_SPEECH") else {
+        println!(
+            "skipped: AI_AUDIO_SPEECH is not set, and this test needs cases/hold_music_then_speech.opus"
+        );
+        return;
+    };
+    let path = Path::new(&folder).join("cases/hold_music_then_speech.opus");
+    let found = Networks::open().diarize(&testing::read(&path), &Options::default());
+    assert_eq!(found.speakers.len(), 1, "{:?}", found.turns);
+    let (start, end) = (
+        found.turns[0].start_ms,
+        found.turns.last().map_or(0, |t| t.end_ms),
+    );
+    assert!(
+        (20_000..21_300).contains(&start) && end > 27_000,
+        "{start} to {end}"
+    );
+}
