@@ -1,38 +1,26 @@
 CREATE FUNCTION ai_audio_info(source text) RETURNS jsonb
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT ai_audio.once_support
   AS 'MODULE_PATHNAME', 'ai_audio_info_wrapper';
-COMMENT ON FUNCTION ai_audio_info(text) IS
-  'container, codec, sample rate, channels and duration (ms) of a recording';
 
 CREATE FUNCTION ai_audio_info(source text, options text) RETURNS jsonb
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT ai_audio.once_support
   AS 'MODULE_PATHNAME', 'ai_audio_info_wrapper';
-COMMENT ON FUNCTION ai_audio_info(text, text) IS
-  'container, codec, sample rate, channels and duration (ms) of a recording, with option on_error';
 
 CREATE FUNCTION ai_audio_info(source text, options jsonb) RETURNS jsonb
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT ai_audio.once_support
   AS 'MODULE_PATHNAME', 'ai_audio_info_wrapper';
-COMMENT ON FUNCTION ai_audio_info(text, jsonb) IS
-  'container, codec, sample rate, channels and duration (ms) of a recording, with option on_error';
 
 CREATE FUNCTION ai_audio_info(source bytea) RETURNS jsonb
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT ai_audio.once_support
   AS 'MODULE_PATHNAME', 'ai_audio_info_wrapper';
-COMMENT ON FUNCTION ai_audio_info(bytea) IS
-  'container, codec, sample rate, channels and duration (ms) of a recording';
 
 CREATE FUNCTION ai_audio_info(source bytea, options text) RETURNS jsonb
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT ai_audio.once_support
   AS 'MODULE_PATHNAME', 'ai_audio_info_wrapper';
-COMMENT ON FUNCTION ai_audio_info(bytea, text) IS
-  'container, codec, sample rate, channels and duration (ms) of a recording, with option on_error';
 
 CREATE FUNCTION ai_audio_info(source bytea, options jsonb) RETURNS jsonb
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT ai_audio.once_support
   AS 'MODULE_PATHNAME', 'ai_audio_info_wrapper';
-COMMENT ON FUNCTION ai_audio_info(bytea, jsonb) IS
-  'container, codec, sample rate, channels and duration (ms) of a recording, with option on_error';
 
 CREATE FUNCTION ai_audio_version(OUT extension text, OUT onnxruntime text, OUT build text) RETURNS SETOF record
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000 ROWS 1

@@ -6,90 +6,66 @@ CREATE FUNCTION ai_audio_diarize(source text,
     OUT embedding vector, OUT name text) RETURNS SETOF record
   LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 10000000 ROWS 100
   AS 'MODULE_PATHNAME', 'ai_audio_diarize_wrapper';
-COMMENT ON FUNCTION ai_audio_diarize(text) IS
-  'who speaks when in the recording in a file or URL, a row per turn, times in ms';
 
 CREATE FUNCTION ai_audio_diarize(source text, options text,
     OUT speaker_id integer, OUT start_time integer, OUT end_time integer, OUT overlap boolean, OUT confidence real,
     OUT embedding vector, OUT name text) RETURNS SETOF record
   LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 10000000 ROWS 100
   AS 'MODULE_PATHNAME', 'ai_audio_diarize_wrapper';
-COMMENT ON FUNCTION ai_audio_diarize(text, text) IS
-  'who speaks when in the recording in a file or URL, a row per turn, times in ms; options: speaker_count, min_speakers, max_speakers, exclusive, merge_gap, min_turn, start_time, end_time, channel (''mix'', ''each'' or a number), on_error, library';
 
 CREATE FUNCTION ai_audio_diarize(source text, options jsonb,
     OUT speaker_id integer, OUT start_time integer, OUT end_time integer, OUT overlap boolean, OUT confidence real,
     OUT embedding vector, OUT name text) RETURNS SETOF record
   LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 10000000 ROWS 100
   AS 'MODULE_PATHNAME', 'ai_audio_diarize_wrapper';
-COMMENT ON FUNCTION ai_audio_diarize(text, jsonb) IS
-  'who speaks when in the recording in a file or URL, a row per turn, times in ms; options: speaker_count, min_speakers, max_speakers, exclusive, merge_gap, min_turn, start_time, end_time, channel (''mix'', ''each'' or a number), on_error, library';
 
 CREATE FUNCTION ai_audio_diarize(source bytea,
     OUT speaker_id integer, OUT start_time integer, OUT end_time integer, OUT overlap boolean, OUT confidence real,
     OUT embedding vector, OUT name text) RETURNS SETOF record
   LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 10000000 ROWS 100
   AS 'MODULE_PATHNAME', 'ai_audio_diarize_wrapper';
-COMMENT ON FUNCTION ai_audio_diarize(bytea) IS
-  'who speaks when in the recording in a bytea, a row per turn, times in ms';
 
 CREATE FUNCTION ai_audio_diarize(source bytea, options text,
     OUT speaker_id integer, OUT start_time integer, OUT end_time integer, OUT overlap boolean, OUT confidence real,
     OUT embedding vector, OUT name text) RETURNS SETOF record
   LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 10000000 ROWS 100
   AS 'MODULE_PATHNAME', 'ai_audio_diarize_wrapper';
-COMMENT ON FUNCTION ai_audio_diarize(bytea, text) IS
-  'who speaks when in the recording in a bytea, a row per turn, times in ms; options: speaker_count, min_speakers, max_speakers, exclusive, merge_gap, min_turn, start_time, end_time, channel (''mix'', ''each'' or a number), on_error, library';
 
 CREATE FUNCTION ai_audio_diarize(source bytea, options jsonb,
     OUT speaker_id integer, OUT start_time integer, OUT end_time integer, OUT overlap boolean, OUT confidence real,
     OUT embedding vector, OUT name text) RETURNS SETOF record
   LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 10000000 ROWS 100
   AS 'MODULE_PATHNAME', 'ai_audio_diarize_wrapper';
-COMMENT ON FUNCTION ai_audio_diarize(bytea, jsonb) IS
-  'who speaks when in the recording in a bytea, a row per turn, times in ms; options: speaker_count, min_speakers, max_speakers, exclusive, merge_gap, min_turn, start_time, end_time, channel (''mix'', ''each'' or a number), on_error, library';
 
 CREATE FUNCTION ai_audio_segments(source text,
     OUT speaker_id integer, OUT start_time integer, OUT end_time integer, OUT clip bytea) RETURNS SETOF record
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000000 ROWS 100
   AS 'MODULE_PATHNAME', 'ai_audio_segments_wrapper';
-COMMENT ON FUNCTION ai_audio_segments(text) IS
-  'the turns of each speaker of the recording in a file or URL, cut out as 16 kHz mono WAV';
 
 CREATE FUNCTION ai_audio_segments(source text, options text,
     OUT speaker_id integer, OUT start_time integer, OUT end_time integer, OUT clip bytea) RETURNS SETOF record
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000000 ROWS 100
   AS 'MODULE_PATHNAME', 'ai_audio_segments_wrapper';
-COMMENT ON FUNCTION ai_audio_segments(text, text) IS
-  'the turns of each speaker of the recording in a file or URL, cut out as 16 kHz mono WAV; options: format (''wav'', ''flac''), joined, speaker_count, min_speakers, max_speakers, exclusive, merge_gap, min_turn, start_time, end_time, channel (''mix'', ''each'' or a number), on_error';
 
 CREATE FUNCTION ai_audio_segments(source text, options jsonb,
     OUT speaker_id integer, OUT start_time integer, OUT end_time integer, OUT clip bytea) RETURNS SETOF record
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000000 ROWS 100
   AS 'MODULE_PATHNAME', 'ai_audio_segments_wrapper';
-COMMENT ON FUNCTION ai_audio_segments(text, jsonb) IS
-  'the turns of each speaker of the recording in a file or URL, cut out as 16 kHz mono WAV; options: format (''wav'', ''flac''), joined, speaker_count, min_speakers, max_speakers, exclusive, merge_gap, min_turn, start_time, end_time, channel (''mix'', ''each'' or a number), on_error';
 
 CREATE FUNCTION ai_audio_segments(source bytea,
     OUT speaker_id integer, OUT start_time integer, OUT end_time integer, OUT clip bytea) RETURNS SETOF record
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000000 ROWS 100
   AS 'MODULE_PATHNAME', 'ai_audio_segments_wrapper';
-COMMENT ON FUNCTION ai_audio_segments(bytea) IS
-  'the turns of each speaker of the recording in a bytea, cut out as 16 kHz mono WAV';
 
 CREATE FUNCTION ai_audio_segments(source bytea, options text,
     OUT speaker_id integer, OUT start_time integer, OUT end_time integer, OUT clip bytea) RETURNS SETOF record
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000000 ROWS 100
   AS 'MODULE_PATHNAME', 'ai_audio_segments_wrapper';
-COMMENT ON FUNCTION ai_audio_segments(bytea, text) IS
-  'the turns of each speaker of the recording in a bytea, cut out as 16 kHz mono WAV; options: format (''wav'', ''flac''), joined, speaker_count, min_speakers, max_speakers, exclusive, merge_gap, min_turn, start_time, end_time, channel (''mix'', ''each'' or a number), on_error';
 
 CREATE FUNCTION ai_audio_segments(source bytea, options jsonb,
     OUT speaker_id integer, OUT start_time integer, OUT end_time integer, OUT clip bytea) RETURNS SETOF record
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000000 ROWS 100
   AS 'MODULE_PATHNAME', 'ai_audio_segments_wrapper';
-COMMENT ON FUNCTION ai_audio_segments(bytea, jsonb) IS
-  'the turns of each speaker of the recording in a bytea, cut out as 16 kHz mono WAV; options: format (''wav'', ''flac''), joined, speaker_count, min_speakers, max_speakers, exclusive, merge_gap, min_turn, start_time, end_time, channel (''mix'', ''each'' or a number), on_error';
 
 CREATE FUNCTION ai_audio_extract(source text, start_time integer, end_time integer) RETURNS bytea
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100000

@@ -3,64 +3,46 @@ CREATE FUNCTION ai_voice_verify(a vector, b vector,
     OUT same_speaker boolean, OUT probability float8, OUT similarity float8, OUT threshold float8)
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10
   AS 'MODULE_PATHNAME', 'ai_voice_verify_wrapper';
-COMMENT ON FUNCTION ai_voice_verify(vector, vector) IS
-  'whether two voiceprints are of one speaker, and how probable that is';
 
 CREATE FUNCTION ai_voice_verify(a vector, b vector, options text,
     OUT same_speaker boolean, OUT probability float8, OUT similarity float8, OUT threshold float8)
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 20
   AS 'MODULE_PATHNAME', 'ai_voice_verify_wrapper';
-COMMENT ON FUNCTION ai_voice_verify(vector, vector, text) IS
-  'whether two voiceprints are of one speaker, with options: duration_a, duration_b, narrowband_a, narrowband_b, prior, calibration, model';
 
 CREATE FUNCTION ai_voice_verify(a vector, b vector, options jsonb,
     OUT same_speaker boolean, OUT probability float8, OUT similarity float8, OUT threshold float8)
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 20
   AS 'MODULE_PATHNAME', 'ai_voice_verify_wrapper';
-COMMENT ON FUNCTION ai_voice_verify(vector, vector, jsonb) IS
-  'whether two voiceprints are of one speaker, with options: duration_a, duration_b, narrowband_a, narrowband_b, prior, calibration, model';
 
 CREATE FUNCTION ai_audio_verify(a text, b text,
     OUT same_speaker boolean, OUT probability float8, OUT similarity float8, OUT threshold float8)
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 2000000
   AS 'MODULE_PATHNAME', 'ai_audio_verify_wrapper';
-COMMENT ON FUNCTION ai_audio_verify(text, text) IS
-  'whether the recordings in two files or URLs are of one speaker';
 
 CREATE FUNCTION ai_audio_verify(a text, b text, options text,
     OUT same_speaker boolean, OUT probability float8, OUT similarity float8, OUT threshold float8)
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 2000000
   AS 'MODULE_PATHNAME', 'ai_audio_verify_wrapper';
-COMMENT ON FUNCTION ai_audio_verify(text, text, text) IS
-  'whether the recordings in two files or URLs are of one speaker, with options: prior, calibration, model, channel, on_error';
 
 CREATE FUNCTION ai_audio_verify(a text, b text, options jsonb,
     OUT same_speaker boolean, OUT probability float8, OUT similarity float8, OUT threshold float8)
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 2000000
   AS 'MODULE_PATHNAME', 'ai_audio_verify_wrapper';
-COMMENT ON FUNCTION ai_audio_verify(text, text, jsonb) IS
-  'whether the recordings in two files or URLs are of one speaker, with options: prior, calibration, model, channel, on_error';
 
 CREATE FUNCTION ai_audio_verify(a bytea, b bytea,
     OUT same_speaker boolean, OUT probability float8, OUT similarity float8, OUT threshold float8)
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 2000000
   AS 'MODULE_PATHNAME', 'ai_audio_verify_wrapper';
-COMMENT ON FUNCTION ai_audio_verify(bytea, bytea) IS
-  'whether the recordings in two bytea values are of one speaker';
 
 CREATE FUNCTION ai_audio_verify(a bytea, b bytea, options text,
     OUT same_speaker boolean, OUT probability float8, OUT similarity float8, OUT threshold float8)
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 2000000
   AS 'MODULE_PATHNAME', 'ai_audio_verify_wrapper';
-COMMENT ON FUNCTION ai_audio_verify(bytea, bytea, text) IS
-  'whether the recordings in two bytea values are of one speaker, with options: prior, calibration, model, channel, on_error';
 
 CREATE FUNCTION ai_audio_verify(a bytea, b bytea, options jsonb,
     OUT same_speaker boolean, OUT probability float8, OUT similarity float8, OUT threshold float8)
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 2000000
   AS 'MODULE_PATHNAME', 'ai_audio_verify_wrapper';
-COMMENT ON FUNCTION ai_audio_verify(bytea, bytea, jsonb) IS
-  'whether the recordings in two bytea values are of one speaker, with options: prior, calibration, model, channel, on_error';
 
 -- Calibrations of the user's own. Everyone may use them; who may fit them is for the administrator to say:
 -- GRANT INSERT, UPDATE ON ai_audio.calibrations TO ...
@@ -157,40 +139,28 @@ CREATE FUNCTION ai_voice_identify(probe vector, library regclass,
     OUT runner_up text, OUT score float8)
   LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 10000
   AS 'MODULE_PATHNAME', 'ai_voice_identify_wrapper';
-COMMENT ON FUNCTION ai_voice_identify(vector, regclass) IS
-  'the name in a table of voiceprints whose voice this is, by its ANN index; NULL if it is nobody''s';
 
 CREATE FUNCTION ai_voice_identify(probe vector, library regclass, options text,
     OUT name text, OUT probability float8, OUT similarity float8, OUT margin float8, OUT nearest text,
     OUT runner_up text, OUT score float8)
   LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 10000
   AS 'MODULE_PATHNAME', 'ai_voice_identify_wrapper';
-COMMENT ON FUNCTION ai_voice_identify(vector, regclass, text) IS
-  'the name in a table whose voice this is, with options: name, voiceprint, duration, library_duration, candidates, prior, min_probability, normalize, calibration, model';
 
 CREATE FUNCTION ai_voice_identify(probe vector, library regclass, options jsonb,
     OUT name text, OUT probability float8, OUT similarity float8, OUT margin float8, OUT nearest text,
     OUT runner_up text, OUT score float8)
   LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 10000
   AS 'MODULE_PATHNAME', 'ai_voice_identify_wrapper';
-COMMENT ON FUNCTION ai_voice_identify(vector, regclass, jsonb) IS
-  'the name in a table whose voice this is, with options: name, voiceprint, duration, library_duration, candidates, prior, min_probability, normalize, calibration, model';
 
 -- Which voiceprints are of one speaker.
 CREATE FUNCTION ai_voice_cluster(voiceprint vector) RETURNS integer
   LANGUAGE c IMMUTABLE WINDOW PARALLEL SAFE COST 1000
   AS 'MODULE_PATHNAME', 'ai_voice_cluster';
-COMMENT ON FUNCTION ai_voice_cluster(vector) IS
-  'window function: groups the voiceprints of a partition by speaker, numbered from 1';
 
 CREATE FUNCTION ai_voice_cluster(voiceprint vector, options text) RETURNS integer
   LANGUAGE c IMMUTABLE WINDOW PARALLEL SAFE COST 1000
   AS 'MODULE_PATHNAME', 'ai_voice_cluster';
-COMMENT ON FUNCTION ai_voice_cluster(vector, text) IS
-  'window function: groups the voiceprints of a partition by speaker, with options: threshold, min_size, clusters';
 
 CREATE FUNCTION ai_voice_cluster(voiceprint vector, options jsonb) RETURNS integer
   LANGUAGE c IMMUTABLE WINDOW PARALLEL SAFE COST 1000
   AS 'MODULE_PATHNAME', 'ai_voice_cluster';
-COMMENT ON FUNCTION ai_voice_cluster(vector, jsonb) IS
-  'window function: groups the voiceprints of a partition by speaker, with options: threshold, min_size, clusters';

@@ -17,3 +17,4 @@ DROP FUNCTION ai_audio_quality(bytea);
 DROP FUNCTION ai_audio_quality(bytea, text);
 DROP FUNCTION ai_audio_quality(bytea, jsonb);
 -- include 62_quality.sql
+-- include 99_comments.sql
