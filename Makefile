@@ -75,7 +75,7 @@ lint: packages ## rustfmt, clippy, rustdoc and, where present, shellcheck and ru
 	$(CARGO) clippy $(CARGO_ARGS) --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc $(CARGO_ARGS) --no-deps --document-private-items
 	if command -v shellcheck; then shellcheck -x -P scripts $$(grep -lE "^#!.*bash" scripts/* bench/run .ci/run) scripts/common.sh; fi
-	if command -v ruff; then ruff check models bench scripts/demo; fi
+	if command -v ruff; then ruff check models bench scripts/demo scripts/pictures; fi
 
 clean: ## Stop the throw-away server and remove everything under target/ (installed packages stay)
 	@$(CLUSTER) clean

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Plots for docs/thresholds.md: VOICEPRINTS.npz FOLDER"""
+"""Plots for docs/thresholds.md and docs/internals/calibration.md: VOICEPRINTS.npz FOLDER"""
 import sys
 from pathlib import Path
 

@@ -3,7 +3,7 @@
 
 A voiceprint is q x speaker + sqrt(1 - q^2) x session, both of norm 1 in 192 dimensions, with variances that fall as
 1/sqrt(i) along random axes and a small mean in common. That gives what is measured on real clips of 3 s and more (see
-docs/thresholds.md): similarities of different speakers 0.06 +- 0.10, of the same speaker 0.72 +- 0.09.
+docs/internals/calibration.md): similarities of different speakers 0.06 +- 0.10, of the same speaker 0.72 +- 0.09.
 """
 import sys
 

@@ -195,7 +195,7 @@ def write(path, trials, model, normalised):
     speakers = len(set(trials.data["speaker"])), len(set(trials.data["speaker"][voices]))
     names = ("score", "score_shortness", "intercept", "shortness", "both_narrow", "one_narrow")
     lines = [
-        "# Made by models/training/calibrate.py; what it was fitted on is described in docs/thresholds.md.",
+        "# Made by models/training/calibrate.py; what it was fitted on is described in docs/internals/calibration.md.",
         "",
         "[[calibration]]",
         'model = "campplus_zh_en"',

@@ -18,7 +18,7 @@ pub const MELS: usize = 80;
 const WINDOW: usize = 30 * audio::SAMPLE_RATE as usize;
 
 /// Shortest recording that has a voiceprint. Below it the features, less their mean, say ever less of the voice: at one
-/// frame everybody is alike, at 0.4 s every fourth decision is wrong (docs/thresholds.md).
+/// frame everybody is alike, at 0.4 s every fourth decision is wrong (docs/internals/calibration.md).
 const SHORTEST_MS: u64 = 400;
 
 /// A speaker model with input `[N, T, 80]` (Kaldi filter bank, mean-normalised) and output `[N, D]`: CAM++ and the

@@ -4,7 +4,7 @@
 //! nothing, and find it more like other such recordings than like the same voice in full. So those are heard by a network
 //! of their own: the same one, taught to give the voiceprint that the other gives of the same speech in full band
 //! (knowledge distillation: Hinton, Vinyals and Dean 2015; `models/training/distill.py`). Of an 11 kHz recording so little is
-//! missing that it is guessed (`guess.rs`). What both gain is in `docs/thresholds.md`.
+//! missing that it is guessed (`guess.rs`). What both gain is in `docs/internals/narrow-band.md`.
 
 mod guess;
 
