@@ -3,7 +3,6 @@
 //! A working connection keeps its models in memory, so there are few of them; the others are for keys, jobs and results,
 //! so that a busy service still knows who is asking.
 
-use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,21 +12,19 @@ use std::time::Duration;
 use deadpool_postgres::{Connect, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use serde_json::value::RawValue;
 use tokio::task::JoinHandle;
-use tokio_postgres::error::DbError;
 use tokio_postgres::types::{FromSqlOwned, ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Row, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config::{Config, quote};
 use crate::error::ApiError;
+use crate::notices::{Heard, Listeners, Listening};
 
 /// A parameter of a statement and its type.
 pub type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// How long a cancelled session may take to become usable again.
 const RECOVERY: Duration = Duration::from_secs(5);
-/// Most notices of one request that are kept.
-const MAX_NOTICES: usize = 20;
 
 /// The service's connections.
 pub struct Db {
@@ -37,72 +34,6 @@ pub struct Db {
     tls: MakeRustlsConnect,
     /// Schema of the extension, quoted.
     pub schema: String,
-}
-
-/// What a connection has said besides results, by backend.
-#[derive(Default)]
-struct Listeners(Mutex<HashMap<i32, Arc<Heard>>>);
-
-/// Notices of the current request of a connection.
-#[derive(Default)]
-pub struct Heard(Mutex<Vec<DbError>>);
-
-impl Heard {
-    fn add(&self, notice: DbError) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Progress is repeated: the latest counts.
-        if notice.severity() == "INFO" {
-            kept.retain(|other| other.severity() != "INFO");
-        }
-        if kept.len() < MAX_NOTICES {
-            kept.push(notice);
-        }
-    }
-
-    fn clear(&self) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
-    }
-
-    fn of_severity(&self, severity: &str) -> Vec<String> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let matching = kept.iter().filter(|notice| notice.severity() == severity);
-        matching
-            .map(|notice| notice.message().to_string())
-            .collect()
-    }
-
-    /// The latest report of progress.
-    pub fn progress(&self) -> Option<String> {
-        self.of_severity("INFO").pop()
-    }
-}
-
-impl Listeners {
-    fn get(&self, pid: i32) -> Arc<Heard> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.entry(pid).or_default().clone()
-    }
-
-    fn forget(&self, pid: i32) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&pid);
-    }
-}
-
-/// Takes a backend's entry away when its connection ends, however it does.
-struct Listening(Arc<Listeners>, Mutex<Option<i32>>);
-
-impl Drop for Listening {
-    fn drop(&mut self) {
-        if let Some(pid) = *self.1.lock().unwrap_or_else(PoisonError::into_inner) {
-            self.0.forget(pid);
-        }
-    }
 }
 
 /// Opens connections whose notices are heard.

@@ -10,6 +10,7 @@ mod keys;
 mod limits;
 mod listen;
 mod metrics;
+mod notices;
 mod openapi;
 mod results;
 mod routes;

@@ -11,11 +11,12 @@ use serde_json::{Map, Value, json};
 use tokio_postgres::types::{ToSql, Type};
 
 use crate::App;
-use crate::db::{Access, Heard, Param, Session};
+use crate::db::{Access, Param, Session};
 use crate::error::ApiError;
 use crate::input::Recording;
 use crate::keys::Key;
 use crate::limits::{Place, Turn};
+use crate::notices::Heard;
 
 /// Who asks, and the place that the request takes meanwhile.
 #[derive(Clone)]
