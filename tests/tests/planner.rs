@@ -1,5 +1,7 @@
 //! `ORDER BY cosine_similarity(...) DESC` uses a pgvector index where the answer stays the same, and a call that no row
 //! can change runs once.
+//!
+//! Long, because a test per form of a query, over one library.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,6 @@
 //! Who may read what: files, URLs and bytes, by privilege, place and size; and what is said, and not said, about the rest.
+//!
+//! Long, because a test per promise about sources.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,4 +1,6 @@
 //! Same speaker or not, profiles, identification, grouping and the quality of recordings, through SQL.
+//!
+//! Long, because a test per promise about voices.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Demuxing and decoding of one audio track, fenced: errors are counted, panics caught, `stop` is heard.
+//! Demuxing and decoding of one audio track, fenced: errors are counted, panics caught, `stop` is heard. Long, because it is
+//! one state that seeking, skipping, chaining and trimming change.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;

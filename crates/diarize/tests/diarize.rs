@@ -1,6 +1,8 @@
 //! Diarization, stage by stage against reference implementations (`golden/diarize.json`, made by
 //! `bench/diarize/golden.py`, names them), and as a whole on real conversations. Needs AI_AUDIO_MODELS and AI_AUDIO_ORT
 //! (`make -s test-env`), and the clips in target/speech.
+//!
+//! Long, because stage and conversation tests share the networks.
 
 mod der;
 use std::path::{Path, PathBuf};

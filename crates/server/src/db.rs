@@ -2,6 +2,8 @@
 //!
 //! A working connection keeps its models in memory, so there are few of them; the others are for keys, jobs and results,
 //! so that a busy service still knows who is asking.
+//!
+//! Long, because all the SQL of the service is here.
 
 use std::future::poll_fn;
 use std::pin::Pin;

@@ -1,4 +1,6 @@
 //! What the endpoints do beyond the document's examples.
+//!
+//! Long, because the endpoints share one service.
 
 mod support;
 

@@ -1,3 +1,5 @@
+//! Fetching, over a server of ours. Long, because it is a test per promise.
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
