@@ -1,4 +1,6 @@
 //! `ai_audio_server`: applications that speak HTTP use ai_audio through it. All work is done in the database, by SQL.
+// What stands in brackets in the options' descriptions is a default, as `--help` shows it.
+#![allow(rustdoc::broken_intra_doc_links)]
 
 mod config;
 mod console;
