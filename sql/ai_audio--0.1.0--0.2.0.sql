@@ -1,5 +1,6 @@
 -- What changes in an installation of 0.1.0. A line `-- include NN_topic.sql` stands for that part of the install script:
 -- parts that 0.1.0 did not have come whole, what changed in the others is written out here.
+-- include 57_enhance.sql
 -- include 70_stores.sql
 
 -- What no row can change runs once, whichever function it is.

@@ -32,15 +32,18 @@ pub enum Task {
     VoiceActivityDetection,
     /// Who speaks when, within seconds.
     SpeakerSegmentation,
+    /// Recording to recording, with less noise.
+    SpeechEnhancement,
 }
 
 impl Task {
     /// All of them.
-    pub const ALL: [Task; 4] = [
+    pub const ALL: [Task; 5] = [
         Task::SpeakerEmbedding,
         Task::SpeechRecognition,
         Task::VoiceActivityDetection,
         Task::SpeakerSegmentation,
+        Task::SpeechEnhancement,
     ];
 
     /// The task of a name, as the catalog writes it.
@@ -56,6 +59,7 @@ impl fmt::Display for Task {
             Task::SpeechRecognition => "speech-recognition",
             Task::VoiceActivityDetection => "voice-activity-detection",
             Task::SpeakerSegmentation => "speaker-segmentation",
+            Task::SpeechEnhancement => "speech-enhancement",
         })
     }
 }

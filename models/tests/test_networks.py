@@ -138,6 +138,23 @@ class Vad(unittest.TestCase):
         np.testing.assert_allclose(probabilities, entry["probabilities"], atol=1e-4)
 
 
+class Gtcrn(unittest.TestCase):
+    def test_many_frames_give_what_few_and_few_give(self):
+        network = session("gtcrn.onnx")
+        states = {i.name: np.zeros(i.shape, np.float32) for i in network.get_inputs()[1:]}
+        spectra = np.random.default_rng(1).normal(size=(1, 257, 20, 2)).astype(np.float32)
+        whole, *last = network.run(["voice", *(f"{name}_next" for name in states)], {"spectra": spectra, **states})
+        parts = []
+        for part in (spectra[:, :, :7], spectra[:, :, 7:]):
+            voice, *after = network.run(["voice", *(f"{name}_next" for name in states)], {"spectra": part, **states})
+            states = dict(zip(states, after, strict=True))
+            parts.append(voice)
+        self.assertGreater(np.abs(whole).max(), 0)
+        np.testing.assert_allclose(np.concatenate(parts, axis=2), whole, atol=1e-6)
+        for a, b in zip(states.values(), last, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-6)
+
+
 class Moonshine(unittest.TestCase):
     def test_files_load_and_have_the_expected_inputs(self):
         encoder = session("moonshine-tiny-en/encoder_model.ort")

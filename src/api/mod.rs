@@ -3,6 +3,7 @@
 
 pub mod diarize;
 pub mod embed;
+pub mod enhance;
 pub mod info;
 pub mod models;
 pub mod quality;

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use diarize::Segmentation;
+use enhance::Enhancer;
 use onnx::Cancel;
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -179,6 +180,7 @@ fn load(engine: &Engine, model: &Model) -> Result<Option<usize>, onnx::Error> {
         Task::SpeechRecognition => drop(engine.load(model, transcribe::Model::open)?),
         Task::VoiceActivityDetection => drop(engine.load(model, Vad::open)?),
         Task::SpeakerSegmentation => drop(engine.load(model, Segmentation::open)?),
+        Task::SpeechEnhancement => drop(engine.load(model, Enhancer::open)?),
     }
     Ok(None)
 }

@@ -15,6 +15,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("ai_audio_diarize", "s strict restricted"),
     ("ai_audio_drop_model", "v strict unsafe"),
     ("ai_audio_embed", "s strict safe"),
+    ("ai_audio_enhance", "s strict safe"),
     ("ai_audio_extract", "s strict safe"),
     ("ai_audio_info", "s strict safe"),
     ("ai_audio_quality", "s strict safe"),

@@ -94,6 +94,7 @@ fn what_is_no_model_is_refused_and_forgotten() {
         (&text, "speech-recognition"),
         (&text, "voice-activity-detection"),
         (&text, "speaker-segmentation"),
+        (&text, "speech-enhancement"),
         ("/no/such/model.onnx", "speaker-embedding"),
         (&text, "singing"),
     ] {

@@ -1,0 +1,78 @@
+//! `ai_audio_enhance`: a recording with less noise.
+
+use enhance::Enhancer;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use serde::Deserialize;
+
+use crate::call::arguments::{Call, Source};
+use crate::call::clip::Format;
+use crate::call::options::{self, Common};
+use crate::call::recording::Recording;
+use crate::errors::Error;
+use crate::models::{Engine, Model, Task};
+use crate::{interrupt, stats};
+
+const MODEL: &str = "gtcrn";
+/// More than what 16 bits tell apart.
+const MOST_DB: f64 = 100.0;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct EnhanceOptions {
+    model: Option<String>,
+    format: Format,
+    /// What noise is lowered by at most, dB.
+    strength: Option<f64>,
+}
+
+/// `ai_audio_enhance(source [, options])`: the recording with less noise, as a recording.
+#[pg_extern]
+fn ai_audio_enhance(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<Vec<u8>>, ErrorReport> {
+    // SAFETY: declared as (source) and (source, options) in sql/, STRICT.
+    let call = unsafe { Call::source_first(fcinfo) }?;
+    let (common, own) = options::read::<EnhanceOptions>(call.options)?;
+    let limit_db = own.limit_db()?;
+    let file = enhance(&call.source, &common, &own, limit_db);
+    Ok(common.on_error.apply(file)?)
+}
+
+impl EnhanceOptions {
+    fn limit_db(&self) -> Result<f32, Error> {
+        match self.strength {
+            Some(db) if !(0.0..=MOST_DB).contains(&db) => Err(Error::Options(format!(
+                "option \"strength\" is between 0 and {MOST_DB} dB, not {db}"
+            ))),
+            Some(db) => Ok(db as f32),
+            None => Ok(f32::INFINITY),
+        }
+    }
+}
+
+fn enhance(
+    source: &Source,
+    common: &Common,
+    own: &EnhanceOptions,
+    limit_db: f32,
+) -> Result<Vec<u8>, Error> {
+    stats::CALLS.add(1);
+    let model = own.model.as_deref().unwrap_or(MODEL);
+    let model = Model::find(model, Task::SpeechEnhancement)?;
+    let (selection, recording, engine) = (
+        common.selection()?,
+        Recording::new(source)?,
+        Engine::current(),
+    );
+    interrupt::run(|cancel| -> Result<_, Error> {
+        let mut network = engine.load(&model, Enhancer::open)?;
+        let mut stream = network.stream(limit_db);
+        let mut file = own.format.writer(enhance::SAMPLE_RATE);
+        recording.stream(&selection, cancel, |piece| {
+            let done = stats::INFERENCE_US.time(|| stream.push(piece, cancel));
+            file.push(&done?)
+        })?;
+        let rest = stats::INFERENCE_US.time(|| stream.finish(cancel));
+        file.push(&rest?)?;
+        file.finish()
+    })
+}

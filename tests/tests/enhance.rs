@@ -1,0 +1,129 @@
+//! Noise taken out of recordings, through SQL.
+
+use std::time::Duration;
+
+use sql_tests::{ClientExt, Database, Scratch, SqlState, Stop, clip, stop, tone, wav};
+
+/// Even noise of a tenth at most.
+fn noise(count: usize) -> impl Iterator<Item = f32> {
+    let mut state = 1u32;
+    (0..count).map(move |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        ((state >> 8) as f32 / 8_388_608.0 - 1.0) / 10.0
+    })
+}
+
+/// A WAV file of samples.
+fn recording(samples: &[f32]) -> Vec<u8> {
+    let pcm: Vec<i16> = samples
+        .iter()
+        .map(|x| (x * 32_768.0).round() as i16)
+        .collect();
+    wav(&pcm, 16_000)
+}
+
+/// The samples of a WAV file of 16 bits.
+fn samples(file: &[u8]) -> Vec<f32> {
+    let pair = |b: &[u8]| f32::from(i16::from_le_bytes([b[0], b[1]])) / 32_768.0;
+    file[44..].chunks_exact(2).map(pair).collect()
+}
+
+fn energy(samples: &[f32]) -> f32 {
+    samples.iter().map(|x| x * x).sum()
+}
+
+#[test]
+fn noise_is_lowered_and_the_voice_kept() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let mut client = database.connect();
+    let clean = samples(&std::fs::read(clip("austen-1.wav")).unwrap());
+    let noise: Vec<f32> = noise(clean.len()).collect();
+    let mix: Vec<f32> = clean.iter().zip(&noise).map(|(x, n)| x + n).collect();
+    let noisy = scratch.file("noisy.wav", &recording(&mix));
+    let enhanced: Vec<u8> = client.value(&format!("SELECT ai_audio_enhance('{noisy}')"));
+    let enhanced = samples(&enhanced);
+    assert_eq!(enhanced.len(), clean.len());
+    let left: Vec<f32> = enhanced.iter().zip(&clean).map(|(x, c)| x - c).collect();
+    let gain = 10.0 * (energy(&noise) / energy(&left)).log10();
+    assert!(gain > 6.0, "{gain} dB nearer to the clean recording");
+    let bytes: bool = client.value(&format!(
+        "SELECT ai_audio_enhance(pg_read_binary_file('{noisy}'), '{{\"model\": \"gtcrn\"}}'::jsonb) = ai_audio_enhance('{noisy}')"
+    ));
+    assert!(bytes, "a file and its bytes give the same");
+}
+
+#[test]
+fn options_choose_the_part_the_format_and_the_strength() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let mut client = database.connect();
+    let hiss: Vec<f32> = noise(48_000).collect();
+    let file = scratch.file("hiss.wav", &recording(&hiss));
+    let mut get = |options: &str| -> Vec<u8> {
+        client.value(&format!("SELECT ai_audio_enhance('{file}', '{options}')"))
+    };
+    let flac = get("{format: ''flac'', start_time: 500}");
+    assert!(flac.starts_with(b"fLaC"));
+    let part = get("{start_time: 500, end_time: 1500, channel: 0}");
+    assert_eq!(
+        part.len(),
+        44 + 32_000,
+        "a second of 16-bit samples at 16 kHz"
+    );
+    let mut lowered = |options: &str| {
+        let rest = samples(&get(options));
+        10.0 * (energy(&hiss[16_000..]) / energy(&rest[16_000..])).log10()
+    };
+    let (none, some, all) = (
+        lowered("{strength: 0}"),
+        lowered("{strength: 6}"),
+        lowered("{}"),
+    );
+    assert!(none.abs() < 0.01, "{none} dB at 0");
+    assert!((some - 6.0).abs() < 1.0, "{some} dB at 6");
+    assert!(all > 15.0, "{all} dB without a limit");
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let mut client = database.connect();
+    let file = scratch.file("tone.wav", &wav(&tone(1), 16_000));
+    let text = scratch.file("text.wav", b"this is no recording, whatever it is called");
+    let call = |options: &str| format!("SELECT ai_audio_enhance('{file}', '{options}')");
+    for (options, parts) in [
+        ("{strength: -1}", &["strength", "0", "100"][..]),
+        ("{strength: 101}", &["strength"]),
+        ("{format: ''mp3''}", &["wav", "flac"]),
+        ("{channel: ''each''}", &["channel"]),
+        ("{volume: 3}", &["volume", "strength"]),
+    ] {
+        client.fails(&call(options), SqlState::INVALID_PARAMETER_VALUE, parts);
+    }
+    client.fails(
+        &call("{model: ''nobody''}"),
+        SqlState::UNDEFINED_OBJECT,
+        &["nobody", "gtcrn"],
+    );
+    client.error(&call("{model: ''vad''}"));
+    client.error(&format!("SELECT ai_audio_enhance('{text}')"));
+    let nothing: Option<Vec<u8>> = client.value(&format!(
+        "SELECT ai_audio_enhance('{text}', '{{on_error: ''null''}}')"
+    ));
+    assert_eq!(nothing, None);
+    assert_eq!(
+        client.value::<Option<Vec<u8>>>("SELECT ai_audio_enhance(NULL::bytea)"),
+        None
+    );
+}
+
+#[test]
+fn it_stops_when_told_to() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let file = scratch.file("long.wav", &wav(&tone(1200), 16_000));
+    let sql = format!(
+        "SELECT length(ai_audio_enhance('{file}')) FROM generate_series(1, 100) g WHERE g > 0"
+    );
+    for how in [Stop::StatementTimeout, Stop::Cancel, Stop::Terminate] {
+        stop(&database, "", &sql, how, Duration::from_millis(1500)).assert_prompt(how);
+    }
+}
