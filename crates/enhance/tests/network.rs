@@ -90,7 +90,7 @@ fn strength_is_the_most_that_noise_is_lowered_by() {
 fn recordings_do_not_hear_each_other() {
     let (mut network, cancel) = (network(), Cancel::new());
     let noisy = &noisy()[..16_000];
-    let mut once = |network: &mut Enhancer| network.stream(20.0).push(noisy, &cancel).unwrap();
+    let once = |network: &mut Enhancer| network.stream(20.0).push(noisy, &cancel).unwrap();
     assert_eq!(once(&mut network), once(&mut network));
 }
 
