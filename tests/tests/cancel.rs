@@ -32,6 +32,17 @@ fn inference_stops() {
     all_ways(&database, "SET ai_audio.threads = 1", &path);
 }
 
+/// Each row loads the model anew, since it asks for another number of threads.
+#[test]
+fn loading_a_model_stops() {
+    let database = Database::new();
+    let sql = "SELECT count(set_config('ai_audio.threads', i::text, false) || ai_audio_warmup('whisper-base')::text)
+               FROM generate_series(1, 1000) i";
+    for how in [Stop::StatementTimeout, Stop::Cancel, Stop::Terminate] {
+        stop(&database, "", sql, how, HEAD_START).assert_prompt(how);
+    }
+}
+
 #[test]
 fn many_rows_stop_between_and_within_calls() {
     let (database, scratch) = (Database::new(), Scratch::new());
