@@ -11,6 +11,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, Once, PoisonError};
 use std::time::Duration;
 
+use audio::damage::Damage;
 use onnx::Cancel;
 use pgrx::prelude::*;
 
@@ -82,6 +83,7 @@ where
     });
     pgrx::check_for_interrupts!();
     memory::working();
+    drop(audio::damage::take()); // of work that was stopped
     let job = Arc::new(Job {
         cancel: Arc::default(),
         ended: Mutex::new(false),
@@ -124,7 +126,32 @@ where
     for warning in onnx::warnings::take() {
         pgrx::warning!("{warning}");
     }
+    tell_damage();
     result
+}
+
+/// Warns of damaged packets, once in a statement however often a recording is read.
+fn tell_damage() {
+    static TOLD: Mutex<(i64, Vec<Damage>)> = Mutex::new((0, Vec::new()));
+    let found = audio::damage::take();
+    if found.is_empty() {
+        return;
+    }
+    // SAFETY: reads a global of this backend.
+    let statement = unsafe { pg_sys::GetCurrentStatementStartTimestamp() };
+    let mut told = lock(&TOLD);
+    if told.0 != statement {
+        *told = (statement, Vec::new());
+    }
+    for damage in found {
+        if !told.1.contains(&damage) {
+            told.1.push(damage);
+            let Damage { ms, at_ms } = damage;
+            pgrx::warning!(
+                "{ms} ms of a recording are damaged and were taken for silence, the first at {at_ms} ms"
+            );
+        }
+    }
 }
 
 /// What stops the work that runs now; what never does where there is none.

@@ -15,6 +15,7 @@ use symphonia::core::units::{TimeBase, Timestamp};
 
 use crate::adapter::Adapter;
 use crate::codec::is_memoryless;
+use crate::damage::{self, Damage};
 use crate::fence::{PANICKED, fenced};
 use crate::frames::TICKS;
 use crate::open::{self, audio_track, checked_rate, delay_of, make_codec};
@@ -58,6 +59,9 @@ pub(crate) struct Decoder<'s> {
     errors: u32,
     /// What was wrong with the first damaged packet.
     damage: Option<String>,
+    /// Frames of silence that stand for damaged packets, and where the first are.
+    lost: u64,
+    lost_at: u64,
     /// Packets that could be decoded, and that could not.
     good: u64,
     bad: u64,
@@ -99,6 +103,8 @@ impl<'s> Decoder<'s> {
             adapter: None,
             errors: 0,
             damage: None,
+            lost: 0,
+            lost_at: 0,
             good: 0,
             bad: 0,
             decoded: false,
@@ -313,6 +319,10 @@ impl<'s> Decoder<'s> {
                     let gap = self.frames_of(packet.dur.get()).min(MAX_GAP) as usize;
                     self.frames.clear();
                     self.frames.resize(gap * self.channels.count(), 0.0);
+                    if self.lost == 0 {
+                        self.lost_at = self.place(&packet);
+                    }
+                    self.lost += gap as u64;
                 }
             }
             if !self.frames.is_empty() {
@@ -326,6 +336,19 @@ impl<'s> Decoder<'s> {
         let count = self.frames.len() / self.channels.count().max(1);
         self.position = Some(self.position().saturating_add(count as u64));
         Ok((count > 0).then_some(&mut self.frames[..]))
+    }
+
+    /// Tells what was lost, once.
+    pub(crate) fn tell_damage(&mut self) {
+        let ms =
+            |frames: u64| frames.saturating_mul(1000) / u64::from(self.info.sample_rate.max(1));
+        if self.lost > 0 {
+            damage::add(Damage {
+                ms: ms(self.lost),
+                at_ms: ms(self.lost_at),
+            });
+            self.lost = 0;
+        }
     }
 
     /// Silence stands in for damaged packets, but nothing stands in for all of them.
@@ -512,5 +535,11 @@ impl<'s> Decoder<'s> {
             format: self.info.codec.clone(),
             reason: error.to_string(),
         })
+    }
+}
+
+impl Drop for Decoder<'_> {
+    fn drop(&mut self) {
+        self.tell_damage();
     }
 }

@@ -8,6 +8,7 @@
 mod adapter;
 mod adpcm;
 mod codec;
+pub mod damage;
 mod decoder;
 mod edits;
 mod error;

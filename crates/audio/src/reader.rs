@@ -145,6 +145,9 @@ impl<'s> Reader<'s> {
             }
         }
         self.select(before);
+        if self.ended {
+            self.decoder.tell_damage();
+        }
         match self.selection.start_ms {
             Some(start_ms)
                 if start_ms > 0 && self.ended && self.given == 0 && self.ready.is_empty() =>

@@ -142,3 +142,26 @@ fn what_is_encrypted_is_called_so() {
         .unwrap_err();
     assert!(error.to_string().contains("encrypted"), "{error}");
 }
+
+/// Damaged packets are silence, and somebody is told how much and where.
+#[test]
+fn damage_is_told() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/chirp.m4a");
+    let mut bytes = std::fs::read(path).unwrap();
+    let whole = all(&Input::Bytes(bytes.clone().into()));
+    assert_eq!(audio::damage::take(), []);
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 1500].fill(0xff);
+    let damaged = all(&Input::Bytes(bytes.into()));
+    assert_eq!(
+        damaged.len(),
+        whole.len(),
+        "silence stands for what is lost"
+    );
+    let told = audio::damage::take();
+    let length_ms = whole.len() as u64 / 16;
+    assert!(
+        matches!(told[..], [one] if one.ms > 0 && one.ms < length_ms && one.at_ms < length_ms),
+        "{told:?} of {length_ms} ms"
+    );
+}
