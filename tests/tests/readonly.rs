@@ -19,6 +19,7 @@ fn readers() -> Vec<String> {
         &format!("ai_audio_info('{june}')"),
         &format!("ai_audio_quality('{june}')"),
         &format!("ai_audio_vad('{june}')"),
+        &format!("ai_audio_enhance('{june}')"),
         &format!("ai_audio_verify('{june}', '{allison}')"),
         &format!("ai_audio_diarize('{june}', '{{\"library\": {{\"table\": \"lib\", \"voiceprint\": \"v\"}}}}')"),
         &format!("ai_audio_segments('{june}')"),

@@ -66,7 +66,7 @@ fn assert_references(client: &mut Client) {
         let end = samples / 16;
         let reference = entry["embedding"].to_string();
         let similarity: f64 = client.value(&format!(
-            "SELECT cosine_similarity(ai_audio_embed('audio_embedding', '{file}', '{{end_time: {end}}}'), '{reference}'::vector)"
+            "SELECT cosine_similarity(ai_audio_embed('audio_embedding', '{file}', '{{end_time: {end}, vad: false}}'), '{reference}'::vector)"
         ));
         assert!(
             similarity >= 0.99999,

@@ -650,6 +650,16 @@ fn two_people_are_not_fit_to_enrol_as_one() {
     assert_eq!(told(&silent).0, 0);
 }
 
+/// The network for narrow recordings opens in a later call than the other one.
+#[test]
+fn a_telephone_recording_is_heard_after_another() {
+    let database = Database::new();
+    let mut client = database.connect();
+    for name in ["dickens-1.wav", "june-1.wav", "allison-2.wav"] {
+        client.run(&format!("SELECT ai_audio_embed('{}')", clip(name)));
+    }
+}
+
 /// Half a minute of faint noise behind it does not make another voice of one.
 #[test]
 fn a_voiceprint_is_of_the_speech_in_a_recording() {

@@ -121,7 +121,11 @@ impl SpeakerModel {
         self.narrow = (self.dimensions == bandwidth::DIMENSIONS).then(|| Narrow {
             runtime: runtime.clone(),
             path: path.into(),
-            options: options.clone(),
+            // It opens in a later call, whose work is not this one's to stop.
+            options: SessionOptions {
+                cancel: Default::default(),
+                ..options.clone()
+            },
             session: None,
         });
     }
