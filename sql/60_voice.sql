@@ -57,7 +57,9 @@ CREATE TABLE ai_audio.calibrations (
   eer float8 NOT NULL,
   cllr float8 NOT NULL,
   fitted_by name NOT NULL DEFAULT current_user,
-  fitted_at timestamptz NOT NULL DEFAULT now()
+  fitted_at timestamptz NOT NULL DEFAULT now(),
+  lowest float8,
+  highest float8
 );
 COMMENT ON TABLE ai_audio.calibrations IS
   'calibrations fitted with ai_voice_calibrate, for option "calibration"; to fit one takes INSERT and UPDATE on this table';

@@ -10,6 +10,8 @@ ALTER FUNCTION ai_audio_extract(text, integer, integer, jsonb) SUPPORT ai_audio.
 ALTER FUNCTION ai_audio_extract(bytea, integer, integer) SUPPORT ai_audio.once_support;
 ALTER FUNCTION ai_audio_extract(bytea, integer, integer, text) SUPPORT ai_audio.once_support;
 ALTER FUNCTION ai_audio_extract(bytea, integer, integer, jsonb) SUPPORT ai_audio.once_support;
+-- How far the pairs of a calibration reach; one that was fitted before goes by their number.
+ALTER TABLE ai_audio.calibrations ADD COLUMN lowest float8, ADD COLUMN highest float8;
 -- ai_audio_quality has one more column.
 DROP FUNCTION ai_audio_quality(text);
 DROP FUNCTION ai_audio_quality(text, text);

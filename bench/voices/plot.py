@@ -74,7 +74,7 @@ def det(trials, folder):
 def calibration(trials, llr, blind, folder):
     """Said against seen: of the pairs with this probability, how many are of one speaker."""
     figure, axis = plt.subplots(figsize=(4.5, 4.2))
-    weights = calibrate.balanced(trials.same)
+    weights = trials.weights
     edges = np.linspace(0, 1, 11)
     for name, scores in (("similarity alone", blind), ("with durations and bandwidth", llr)):
         said = 1 / (1 + np.exp(-scores))
@@ -105,7 +105,7 @@ def main(voiceprints, folder):
     trials = calibrate.Trials(voiceprints)
     x = calibrate.features(trials.similarity, trials)
     llr, blind = calibrate.cross_validated(x, trials), calibrate.cross_validated(x[:, [0, 2]], trials)
-    model = calibrate.fit(x, trials.same)
+    model = calibrate.fit(x, trials.same, trials.weights)
     distributions(trials, model, folder)
     det(trials, folder)
     calibration(trials, llr, blind, folder)

@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Voiceprints of every clip, whole and cut, clean and in other conditions: SPEECH MODEL NARROW VAD OUT.npz"""
+"""Voiceprints of every clip, whole and cut, clean and in other conditions: SPEECH MODEL NARROW VAD OUT.npz [PACKAGES]
+
+PACKAGES is a folder of unpacked packages of Debian with acted speech (speech.played)."""
+import itertools
 import multiprocessing
 import sys
 
@@ -26,7 +29,7 @@ def voiceprints(clip):
     name, who, kind, samples = clip
     said = shared["vad"].mask(samples)
     for condition, change in shared["conditions"].items():
-        if kind == "meetings" and condition not in ("clean", "telephone"):
+        if kind not in ("voices", "package") and condition not in ("clean", "telephone"):
             continue
         heard = change(samples, speech.seed(name, condition))
         narrow = speech.is_narrow(heard, said)
@@ -48,9 +51,10 @@ def work(clip):
 shared = {}
 
 
-def main(root, model, narrow, vad, out):
+def main(root, model, narrow, vad, out, packages=None):
+    clips = itertools.chain(speech.clips(root), speech.played(packages) if packages else ())
     with multiprocessing.Pool(2, begin, (root, model, narrow, vad)) as pool:
-        rows = [row for clip in pool.imap(work, speech.clips(root)) for row in clip]
+        rows = [row for clip in pool.imap(work, clips) for row in clip]
     names = ("clip", "speaker", "set", "condition", "narrow", "cut", "speech", "start", "voiceprint")
     np.savez_compressed(out, **{name: np.array(column) for name, column in zip(names, zip(*rows))})
 

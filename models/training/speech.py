@@ -17,6 +17,8 @@ import soundfile
 
 RATE = 16000
 CUTS = (1.0, 1.5, 2.0, 3.0, 5.0, 8.0)  # seconds; and each clip whole
+PLAYED = {"fillets": 60, "hedgewars": 25, "tuxpaint": 30}  # clips of a voice
+FEW = 300  # a language with fewer recordings than this has several voices
 SPEEDS = (0.9, 1.0, 1.12)  # make more voices of the same speech
 
 
@@ -216,6 +218,33 @@ def clips(root):
     for row in rows:
         if row[1] == "meeting":
             yield from turns(root, row[0], Path(root, row[6]))
+
+
+def played(root):
+    """(name, speaker, set, samples) of Debian's packages under `root`, each unpacked (dpkg -x) into a folder of its name:
+    actors who play two fish in Czech and Dutch, figures of a game, and those who explain pictures to children, one in each
+    language. Of the figures nobody says who played them: `hedgewars` are known to be the same, not to be different."""
+    root = Path(root)
+    voices = {}
+    for language in ("cs", "nl"):
+        for path in root.glob(f"fillets-ng-data-{language}/**/*.ogg"):
+            for fish in ("m", "v"):
+                if f"-{fish}-" in path.name:
+                    voices.setdefault(("fillets", f"{language} {fish}"), []).append(path)
+    for path in root.glob("hedgewars-data/**/voices/*/*.ogg"):
+        voices.setdefault(("hedgewars", path.parent.name), []).append(path)
+    for path in root.glob("tuxpaint-stamps-default/**/*_desc_*.ogg"):
+        voices.setdefault(("tuxpaint", path.stem.rsplit("_", 1)[1]), []).append(path)
+    for (kind, who), paths in sorted(voices.items()):
+        if kind == "tuxpaint" and len(paths) < FEW:
+            continue
+        paths.sort()
+        wanted = PLAYED[kind]
+        for i in seed(kind, who).permutation(len(paths)):
+            samples = read(paths[i])
+            if wanted and RATE <= len(samples) < 15 * RATE:
+                wanted -= 1
+                yield f"{kind} {who} {paths[i].stem}", f"{kind} {who}", kind, samples
 
 
 def turns(root, name, rttm):

@@ -47,8 +47,11 @@ fn standard(model: &str, measured: Measured) -> Result<Calibration, Error> {
 }
 
 fn stored(name: &str) -> Result<Calibration, Error> {
-    let query = "SELECT score, score_shortness, intercept, shortness FROM ai_audio.calibrations
-                 WHERE name OPERATOR(pg_catalog.=) $1";
+    // One of 0.1.0 has no bounds: then they are those of as many pairs without an error.
+    let query = "SELECT score, score_shortness, intercept, shortness,
+                        coalesce(lowest, -pg_catalog.ln(same_pairs OPERATOR(pg_catalog.+) 1.0)::pg_catalog.float8) AS lowest,
+                        coalesce(highest, pg_catalog.ln(pairs OPERATOR(pg_catalog.-) same_pairs OPERATOR(pg_catalog.+) 1.0)::pg_catalog.float8) AS highest
+                 FROM ai_audio.calibrations WHERE name OPERATOR(pg_catalog.=) $1";
     Spi::connect(|client| {
         let rows = client.select(query, Some(1), &[name.into()])?;
         let Some(row) = rows.into_iter().next() else {
@@ -65,6 +68,8 @@ fn stored(name: &str) -> Result<Calibration, Error> {
             shortness: value("shortness")?,
             both_narrow: 0.0,
             one_narrow: 0.0,
+            lowest: value("lowest")?,
+            highest: value("highest")?,
         })
     })
 }

@@ -91,17 +91,19 @@ pub fn identify(
     } else {
         Vec::new()
     };
-    let rated: Vec<(f64, Option<f64>)> = candidates
+    let rated: Vec<Rated> = candidates
         .iter()
         .map(|c| scale.rate(c, &cohort, sides))
         .collect();
     // The speaker is in the library with probability `prior`, and every row was equally likely to be theirs.
     let odds = prior / (1.0 - prior) / library.rows()?;
     // Candidates and "nobody" are exclusive hypotheses; ratios are scaled by the largest so that none overflows.
-    let top = rated.iter().map(|r| r.0).fold(0.0, f64::max);
+    let top = rated.iter().map(|r| r.llr).fold(0.0, f64::max);
     let weight = |llr: f64| odds * (llr - top).exp();
-    let all: f64 = rated.iter().map(|r| weight(r.0)).sum::<f64>() + (-top).exp();
-    let probability = weight(rated[0].0) / all;
+    let all: f64 = rated.iter().map(|r| weight(r.llr)).sum::<f64>() + (-top).exp();
+    // However far the best is ahead, it is no surer than one comparison can make it.
+    let surest = prior / (prior + (1.0 - prior) * (-rated[0].highest).exp());
+    let probability = (weight(rated[0].llr) / all).min(surest);
     let runner_up = candidates.get(1);
     Ok(Some(Identified {
         name: (probability >= least).then(|| best.name.clone()),
@@ -110,7 +112,7 @@ pub fn identify(
         margin: runner_up.map(|r| best.similarity - r.similarity),
         nearest: best.name.clone(),
         runner_up: runner_up.map(|r| r.name.clone()),
-        score: rated[0].1,
+        score: rated[0].score,
     }))
 }
 
@@ -132,6 +134,16 @@ fn best_of_each_name(rows: Vec<Voice>) -> Vec<Voice> {
         }
     }
     best
+}
+
+/// What a similarity to a candidate says.
+struct Rated {
+    /// The log-likelihood ratio, extrapolated: among many rows it decides who is ahead.
+    llr: f64,
+    /// The most that one comparison can tell.
+    highest: f64,
+    /// The AS-norm, where the cohort suffices for one.
+    score: Option<f64>,
 }
 
 /// How similarities become likelihood ratios.
@@ -162,8 +174,7 @@ impl Scale {
         })
     }
 
-    /// The log-likelihood ratio of a candidate, and its AS-norm where the cohort suffices for one.
-    fn rate(&self, candidate: &Voice, cohort: &[Voice], sides: [Side; 2]) -> (f64, Option<f64>) {
+    fn rate(&self, candidate: &Voice, cohort: &[Voice], sides: [Side; 2]) -> Rated {
         let others = || cohort.iter().filter(|c| c.name != candidate.name);
         let of_probe: Vec<f64> = others().map(|c| c.similarity).collect();
         let of_candidate: Vec<f64> = others()
@@ -172,10 +183,14 @@ impl Scale {
         let score = self
             .normalised
             .and_then(|_| as_norm(candidate.similarity, &of_probe, &of_candidate));
-        let llr = match (score, &self.normalised) {
-            (Some(score), Some(normalised)) => normalised.log_likelihood_ratio(score, sides),
-            _ => self.plain.log_likelihood_ratio(candidate.similarity, sides),
+        let (calibration, measured) = match (score, &self.normalised) {
+            (Some(score), Some(normalised)) => (normalised, score),
+            _ => (&self.plain, candidate.similarity),
         };
-        (llr, score)
+        Rated {
+            llr: calibration.extrapolated(measured, sides),
+            highest: calibration.highest,
+            score,
+        }
     }
 }

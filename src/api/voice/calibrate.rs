@@ -55,11 +55,12 @@ fn keep(name: &str, fitted: &Fitted, pairs: i64, same: i64) -> Result<(), Error>
     let model = &fitted.calibration;
     query::write(
         "INSERT INTO ai_audio.calibrations
-             (name, score, score_shortness, intercept, shortness, pairs, same_pairs, eer, cllr)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+             (name, score, score_shortness, intercept, shortness, pairs, same_pairs, eer, cllr, lowest, highest)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
          ON CONFLICT (name) DO UPDATE SET score = excluded.score, score_shortness = excluded.score_shortness,
              intercept = excluded.intercept, shortness = excluded.shortness, pairs = excluded.pairs,
              same_pairs = excluded.same_pairs, eer = excluded.eer, cllr = excluded.cllr,
+             lowest = excluded.lowest, highest = excluded.highest,
              fitted_by = excluded.fitted_by, fitted_at = excluded.fitted_at",
         &[
             name.into(),
@@ -71,6 +72,8 @@ fn keep(name: &str, fitted: &Fitted, pairs: i64, same: i64) -> Result<(), Error>
             same.into(),
             fitted.eer.into(),
             fitted.cllr_after.into(),
+            model.lowest.into(),
+            model.highest.into(),
         ],
     )?;
     Ok(())

@@ -68,11 +68,23 @@ pub struct Calibration {
     /// What one telephone-like recording adds.
     #[serde(default)]
     pub one_narrow: f64,
+    /// The log-likelihood ratios between which the fitted pairs speak for it ([`bounds`](super::bounds)).
+    pub lowest: f64,
+    /// See `lowest`.
+    pub highest: f64,
 }
 
 impl Calibration {
-    /// ln of the ratio of the likelihoods of this score: same speaker to different speakers.
+    /// ln of the ratio of the likelihoods of this score: same speaker to different speakers, as far as the fitted pairs
+    /// tell.
     pub fn log_likelihood_ratio(&self, score: f64, sides: [Side; 2]) -> f64 {
+        self.extrapolated(score, sides)
+            .max(self.lowest)
+            .min(self.highest)
+    }
+
+    /// The same beyond what the fitted pairs tell: good for comparing candidates, not for telling how sure one is.
+    pub fn extrapolated(&self, score: f64, sides: [Side; 2]) -> f64 {
         self.slope(sides) * score + self.offset(sides)
     }
 
@@ -81,9 +93,17 @@ impl Calibration {
         1.0 / (1.0 + (-self.log_likelihood_ratio(score, sides) - log_odds(prior)).exp())
     }
 
-    /// The score at which the probability of one speaker is `probability`.
+    /// The score from which on the probability of one speaker is at least `probability`; infinite if no score says so
+    /// much against the prior, minus infinity if every score does.
     pub fn threshold(&self, probability: f64, sides: [Side; 2], prior: f64) -> f64 {
-        (log_odds(probability) - log_odds(prior) - self.offset(sides)) / self.slope(sides)
+        let needed = log_odds(probability) - log_odds(prior);
+        if needed > self.highest {
+            f64::INFINITY
+        } else if needed <= self.lowest {
+            f64::NEG_INFINITY
+        } else {
+            (needed - self.offset(sides)) / self.slope(sides)
+        }
     }
 
     fn slope(&self, sides: [Side; 2]) -> f64 {
@@ -183,7 +203,21 @@ mod tests {
         let sides = seconds(2.0, 7.0);
         let threshold = ours().threshold(0.5, sides, 0.5);
         assert!((ours().probability(threshold, sides, 0.5) - 0.5).abs() < 1e-12);
-        assert!(ours().threshold(0.5, sides, 0.01) > threshold);
+        assert!(ours().threshold(0.5, sides, 0.05) > threshold);
+    }
+
+    #[test]
+    fn nothing_is_surer_than_the_fitted_pairs() {
+        let sides = seconds(20.0, 20.0);
+        let most = ours().probability(1.0, sides, 0.5);
+        assert!((0.99..0.9999).contains(&most), "{most}");
+        let least = ours().probability(-1.0, sides, 0.5);
+        assert!((0.0001..0.01).contains(&least), "{least}");
+        // One case in a million is more than the pairs can outweigh, whatever the recordings sound like.
+        assert_eq!(ours().threshold(0.5, sides, 1e-6), f64::INFINITY);
+        assert_eq!(ours().threshold(0.5, sides, 1.0 - 1e-6), f64::NEG_INFINITY);
+        assert!(ours().probability(1.0, sides, 1e-6) < 0.5);
+        assert!(ours().extrapolated(1.0, sides) > ours().highest);
     }
 
     proptest! {

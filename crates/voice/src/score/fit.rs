@@ -2,6 +2,7 @@
 
 use onnx::Cancel;
 
+use super::bounds::bounds;
 use super::calibration::{Calibration, Side, shortness};
 use crate::Error;
 
@@ -37,7 +38,7 @@ pub struct Fitted {
 /// Fits a logistic model to pairs, both kinds weighing equally whatever their number (so that it speaks at equal
 /// priors), and drawn towards `base` with the weight of a few pairs: few pairs, or pairs without durations, change
 /// only what they speak of. Bandwidth terms become 0: the pairs are expected to be like the recordings that will be
-/// compared.
+/// compared. However well the model separates them, it says no more than so many pairs can show ([`bounds`]).
 ///
 /// # Errors
 /// [`Error::Invalid`] for fewer than [`MIN_PAIRS`] pairs of a kind, a score that is not finite, and scores that do not
@@ -64,13 +65,15 @@ pub fn fit(pairs: &[Pair], base: &Calibration, cancel: &Cancel) -> Result<Fitted
     ];
     let [score, score_shortness, intercept, shortness] =
         newton(pairs, [same, different], start, cancel)?;
-    let calibration = Calibration {
+    let unbounded = Calibration {
         score,
         score_shortness,
         intercept,
         shortness,
         both_narrow: 0.0,
         one_narrow: 0.0,
+        lowest: f64::NEG_INFINITY,
+        highest: f64::INFINITY,
     };
     if mean(pairs, true) <= mean(pairs, false) {
         let message =
@@ -79,13 +82,18 @@ pub fn fit(pairs: &[Pair], base: &Calibration, cancel: &Cancel) -> Result<Fitted
     }
     cancel.check()?;
     let scores: Vec<(f64, bool)> = pairs.iter().map(|p| (p.score, p.same)).collect();
-    let cllr_of = |model: &Calibration| {
-        cllr(
-            pairs
-                .iter()
-                .map(|p| (model.log_likelihood_ratio(p.score, p.sides), p.same)),
-        )
+    let ratios = |model: &Calibration| -> Vec<(f64, bool)> {
+        let ratio = |p: &Pair| (model.log_likelihood_ratio(p.score, p.sides), p.same);
+        pairs.iter().map(ratio).collect()
     };
+    let (lowest, highest) = bounds(ratios(&unbounded));
+    cancel.check()?;
+    let calibration = Calibration {
+        lowest,
+        highest,
+        ..unbounded
+    };
+    let cllr_of = |model: &Calibration| cllr(ratios(model).into_iter());
     let cllr_before = cllr_of(base);
     cancel.check()?;
     let cllr_after = cllr_of(&calibration);
