@@ -24,7 +24,7 @@ COMMENT ON FUNCTION cosine_similarity(halfvec, halfvec) IS
   'cosine similarity of two half-precision voiceprints, -1 to 1; NULL if either is all zeros';
 
 CREATE FUNCTION cosine_similarity(a real[], b real[]) RETURNS float8
-  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 1
+  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 1 SUPPORT ai_audio.similarity_support
   AS 'MODULE_PATHNAME', 'cosine_similarity_real';
 COMMENT ON FUNCTION cosine_similarity(real[], real[]) IS
   'cosine similarity of two voiceprints stored as arrays, -1 to 1; NULL if either is all zeros';

@@ -1,26 +1,5 @@
-CREATE FUNCTION ai_audio_info(source text) RETURNS jsonb
-  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT ai_audio.once_support
-  AS 'MODULE_PATHNAME', 'ai_audio_info_wrapper';
-
-CREATE FUNCTION ai_audio_info(source text, options text) RETURNS jsonb
-  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT ai_audio.once_support
-  AS 'MODULE_PATHNAME', 'ai_audio_info_wrapper';
-
-CREATE FUNCTION ai_audio_info(source text, options jsonb) RETURNS jsonb
-  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT ai_audio.once_support
-  AS 'MODULE_PATHNAME', 'ai_audio_info_wrapper';
-
-CREATE FUNCTION ai_audio_info(source bytea) RETURNS jsonb
-  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT ai_audio.once_support
-  AS 'MODULE_PATHNAME', 'ai_audio_info_wrapper';
-
-CREATE FUNCTION ai_audio_info(source bytea, options text) RETURNS jsonb
-  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT ai_audio.once_support
-  AS 'MODULE_PATHNAME', 'ai_audio_info_wrapper';
-
-CREATE FUNCTION ai_audio_info(source bytea, options jsonb) RETURNS jsonb
-  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT ai_audio.once_support
-  AS 'MODULE_PATHNAME', 'ai_audio_info_wrapper';
+SELECT ai_audio.declare('ai_audio_info', 'source', '',
+  'RETURNS jsonb LANGUAGE c STABLE PARALLEL SAFE COST 100000 SUPPORT ai_audio.once_support');
 
 CREATE FUNCTION ai_audio_version(OUT extension text, OUT onnxruntime text, OUT build text) RETURNS SETOF record
   LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000 ROWS 1

@@ -22,7 +22,7 @@ COMMENT ON VIEW ai_audio_models IS 'models that can be named in ai_audio functio
 GRANT SELECT ON ai_audio_models TO PUBLIC;
 
 CREATE FUNCTION ai_audio_register_model(name text, task text, path text, config jsonb DEFAULT '{}') RETURNS void
-  LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE COST 100000
+  LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000
   AS 'MODULE_PATHNAME', 'ai_audio_register_model_wrapper';
 COMMENT ON FUNCTION ai_audio_register_model(text, text, text, jsonb) IS
   'adds a model from an ONNX file (or directory) on the server; superusers only';
@@ -36,6 +36,6 @@ COMMENT ON FUNCTION ai_audio_drop_model(text) IS
 REVOKE ALL ON FUNCTION ai_audio_drop_model(text) FROM PUBLIC;
 
 CREATE FUNCTION ai_audio_warmup(model text DEFAULT 'audio_embedding') RETURNS void
-  LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED COST 100000
+  LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 100000
   AS 'MODULE_PATHNAME', 'ai_audio_warmup_wrapper';
 COMMENT ON FUNCTION ai_audio_warmup(text) IS 'loads a model into this session ahead of the first query that needs it';

@@ -1,49 +1,3 @@
--- Same speaker or not.
-CREATE FUNCTION ai_voice_verify(a vector, b vector,
-    OUT same_speaker boolean, OUT probability float8, OUT similarity float8, OUT threshold float8)
-  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10
-  AS 'MODULE_PATHNAME', 'ai_voice_verify_wrapper';
-
-CREATE FUNCTION ai_voice_verify(a vector, b vector, options text,
-    OUT same_speaker boolean, OUT probability float8, OUT similarity float8, OUT threshold float8)
-  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 20
-  AS 'MODULE_PATHNAME', 'ai_voice_verify_wrapper';
-
-CREATE FUNCTION ai_voice_verify(a vector, b vector, options jsonb,
-    OUT same_speaker boolean, OUT probability float8, OUT similarity float8, OUT threshold float8)
-  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 20
-  AS 'MODULE_PATHNAME', 'ai_voice_verify_wrapper';
-
-CREATE FUNCTION ai_audio_verify(a text, b text,
-    OUT same_speaker boolean, OUT probability float8, OUT similarity float8, OUT threshold float8)
-  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 2000000
-  AS 'MODULE_PATHNAME', 'ai_audio_verify_wrapper';
-
-CREATE FUNCTION ai_audio_verify(a text, b text, options text,
-    OUT same_speaker boolean, OUT probability float8, OUT similarity float8, OUT threshold float8)
-  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 2000000
-  AS 'MODULE_PATHNAME', 'ai_audio_verify_wrapper';
-
-CREATE FUNCTION ai_audio_verify(a text, b text, options jsonb,
-    OUT same_speaker boolean, OUT probability float8, OUT similarity float8, OUT threshold float8)
-  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 2000000
-  AS 'MODULE_PATHNAME', 'ai_audio_verify_wrapper';
-
-CREATE FUNCTION ai_audio_verify(a bytea, b bytea,
-    OUT same_speaker boolean, OUT probability float8, OUT similarity float8, OUT threshold float8)
-  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 2000000
-  AS 'MODULE_PATHNAME', 'ai_audio_verify_wrapper';
-
-CREATE FUNCTION ai_audio_verify(a bytea, b bytea, options text,
-    OUT same_speaker boolean, OUT probability float8, OUT similarity float8, OUT threshold float8)
-  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 2000000
-  AS 'MODULE_PATHNAME', 'ai_audio_verify_wrapper';
-
-CREATE FUNCTION ai_audio_verify(a bytea, b bytea, options jsonb,
-    OUT same_speaker boolean, OUT probability float8, OUT similarity float8, OUT threshold float8)
-  LANGUAGE c STABLE STRICT PARALLEL SAFE COST 2000000
-  AS 'MODULE_PATHNAME', 'ai_audio_verify_wrapper';
-
 -- Calibrations of the user's own. Everyone may use them; who may fit them is for the administrator to say:
 -- GRANT INSERT, UPDATE ON ai_audio.calibrations TO ...
 CREATE TABLE ai_audio.calibrations (
@@ -135,25 +89,6 @@ CREATE AGGREGATE ai_voice_profile(voiceprint vector, weight float8) (
 COMMENT ON AGGREGATE ai_voice_profile(vector, float8) IS
   'one voiceprint of several recordings of a speaker, weighted, for instance by seconds of speech';
 
--- Whose voice.
-CREATE FUNCTION ai_voice_identify(probe vector, library regclass,
-    OUT name text, OUT probability float8, OUT similarity float8, OUT margin float8, OUT nearest text,
-    OUT runner_up text, OUT score float8)
-  LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 10000
-  AS 'MODULE_PATHNAME', 'ai_voice_identify_wrapper';
-
-CREATE FUNCTION ai_voice_identify(probe vector, library regclass, options text,
-    OUT name text, OUT probability float8, OUT similarity float8, OUT margin float8, OUT nearest text,
-    OUT runner_up text, OUT score float8)
-  LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 10000
-  AS 'MODULE_PATHNAME', 'ai_voice_identify_wrapper';
-
-CREATE FUNCTION ai_voice_identify(probe vector, library regclass, options jsonb,
-    OUT name text, OUT probability float8, OUT similarity float8, OUT margin float8, OUT nearest text,
-    OUT runner_up text, OUT score float8)
-  LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 10000
-  AS 'MODULE_PATHNAME', 'ai_voice_identify_wrapper';
-
 -- Which voiceprints are of one speaker.
 CREATE FUNCTION ai_voice_cluster(voiceprint vector) RETURNS integer
   LANGUAGE c IMMUTABLE WINDOW PARALLEL SAFE COST 1000
@@ -164,5 +99,9 @@ CREATE FUNCTION ai_voice_cluster(voiceprint vector, options text) RETURNS intege
   AS 'MODULE_PATHNAME', 'ai_voice_cluster';
 
 CREATE FUNCTION ai_voice_cluster(voiceprint vector, options jsonb) RETURNS integer
+  LANGUAGE c IMMUTABLE WINDOW PARALLEL SAFE COST 1000
+  AS 'MODULE_PATHNAME', 'ai_voice_cluster';
+
+CREATE FUNCTION ai_voice_cluster(voiceprint vector, options json) RETURNS integer
   LANGUAGE c IMMUTABLE WINDOW PARALLEL SAFE COST 1000
   AS 'MODULE_PATHNAME', 'ai_voice_cluster';

@@ -9,15 +9,19 @@ BEGIN
       ('ai_audio_embed', 'voiceprint of a recording', 'embed'),
       ('ai_audio_info', 'container, codec, sample rate, channels and duration (ms) of a recording', 'info'),
       ('ai_audio_transcribe', 'what is said in a recording: text, JSON or subtitles', 'transcribe'),
+      ('ai_audio_transcript', 'what is said in a recording, as a JSON document', 'transcribe'),
       ('ai_audio_sentences', 'what is said in a recording, a row per sentence, as it is recognised; times in ms', 'transcribe'),
       ('ai_audio_detect_language', 'language of the first speech in a recording, NULL if nobody speaks', 'transcribe'),
       ('ai_audio_vad', 'when somebody speaks in a recording, ms', 'transcribe'),
       ('ai_audio_diarize', 'who speaks when in a recording, a row per turn; times in ms', 'diarize'),
       ('ai_audio_segments', 'the turns of each speaker of a recording, cut out', 'diarize'),
+      ('ai_audio_extract', 'the part between two times, ms, of a recording, as 16 kHz mono WAV or FLAC', 'diarize'),
+      ('ai_audio_enhance', 'a recording with less noise, as 16 kHz mono WAV or FLAC', 'enhance'),
       ('ai_audio_quality', 'speech, noise, clipping, bandwidth and number of speakers of a recording, and whether it is fit to enrol a voice',
        'voice-quality'),
       ('ai_voice_verify', 'whether two voiceprints are of one speaker, and how probable that is', 'voice-verify'),
       ('ai_audio_verify', 'whether two recordings are of one speaker, and how probable that is', 'voice-verify'),
+      ('ai_audio_identify', 'the names in a table of voiceprints whose voice a recording is, best first; no row if it is nobody''s', 'voice-identify'),
       ('ai_voice_identify', 'the name in a table of voiceprints whose voice this is; NULL if it is nobody''s', 'voice-identify'),
       ('ai_voice_cluster', 'window function: groups the voiceprints of a partition by speaker, from 1', 'voice-cluster')
     ) AS c(name, what, page)
@@ -31,3 +35,4 @@ BEGIN
   END LOOP;
 END
 $$;
+DROP FUNCTION ai_audio.declare(text, text, text, text);

@@ -21,6 +21,15 @@ pub enum Error {
         reason: String,
         known: String,
     },
+    /// Text that is the recording itself, encoded.
+    #[error(
+        "a recording given as text is a path or a URL, and this looks like {kind}: \"{shown}…\""
+    )]
+    Encoded {
+        kind: &'static str,
+        shown: String,
+        how: &'static str,
+    },
     /// An argument outside its range.
     #[error("{0}")]
     Argument(String),
@@ -70,6 +79,26 @@ pub enum Error {
     Internal(String),
 }
 
+/// Models of the API that this follows; none of them is here.
+const CLOUD: [&str; 7] = [
+    "fun-asr",
+    "fun-asr-mtl",
+    "paraformer-v2",
+    "paraformer-v1",
+    "sensevoice-v1",
+    "paraformer-8k-v2",
+    "paraformer-mtl-v1",
+];
+
+/// The known name that is written most like a wrong one.
+fn nearest<'a>(name: &str, known: &'a str) -> Option<&'a str> {
+    let near = known
+        .split(", ")
+        .map(|k| (strsim::jaro_winkler(name, k), k));
+    let best = near.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (best.0 > 0.8).then_some(best.1)
+}
+
 impl Error {
     /// Attaches the recording's name to what is wrong with the recording itself.
     pub fn of_recording(name: &str, error: impl Into<Error>) -> Self {
@@ -90,7 +119,7 @@ impl Error {
                 !matches!(error, source::Error::Cancelled | source::Error::Setup(_))
             }
             Error::Audio { error, .. } => !matches!(error, audio::Error::Cancelled),
-            Error::Recording { .. } => true,
+            Error::Recording { .. } | Error::Encoded { .. } => true,
             _ => false,
         }
     }
@@ -106,6 +135,7 @@ impl Error {
             Error::Options(_)
             | Error::UnknownOption { .. }
             | Error::WrongOption { .. }
+            | Error::Encoded { .. }
             | Error::Argument(_) => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Error::UnknownModel { .. } | Error::WrongTask { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
             Error::ResultTooLarge => Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
@@ -122,9 +152,23 @@ impl Error {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Error::UnknownOption { known, .. } | Error::WrongOption { known, .. } => {
-                Some(format!("Known options: {known}."))
+            Error::UnknownOption { name, known } => {
+                let nearest = nearest(name, known)
+                    .map(|n| format!("Did you mean \"{n}\"? "))
+                    .unwrap_or_default();
+                Some(format!("{nearest}Known options: {known}."))
             }
+            Error::WrongOption { known, .. } => Some(format!("Known options: {known}.")),
+            Error::UnknownModel { name, .. } if source::looks_like_one(name) => Some(
+                "The order is (model, recording, options) or (recording, options); by name: source =>, model =>, options =>."
+                    .into(),
+            ),
+            Error::UnknownModel { name, known } if CLOUD.contains(&name.as_str()) => Some(format!(
+                "\"{name}\" is a model of the cloud's: leave the model out, or name one of these: {known}."
+            )),
+            Error::Encoded { how, .. } => Some(format!(
+                "Text names a recording: a path or a URL. Bytes that were encoded are decoded by {how}; a data: URL works too."
+            )),
             Error::UnknownModel { known, .. } | Error::WrongTask { known, .. } => {
                 Some(format!("Models for this: {known}. See the view ai_audio_models."))
             }

@@ -16,8 +16,8 @@ use onnx::Cancel;
 use pgrx::prelude::*;
 
 use crate::errors::Error;
-use crate::memory;
 use crate::signals::SignalsBlocked;
+use crate::{memory, progress};
 
 const POLL: Duration = Duration::from_millis(10);
 const STACK: usize = 8 << 20;
@@ -60,6 +60,7 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.stop_and_wait();
         *lock(&CURRENT) = None;
+        progress::end();
         memory::worked();
     }
 }
@@ -83,6 +84,7 @@ where
     });
     pgrx::check_for_interrupts!();
     memory::working();
+    progress::begin();
     drop(audio::damage::take()); // of work that was stopped
     let job = Arc::new(Job {
         cancel: Arc::default(),
@@ -118,6 +120,7 @@ where
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     pgrx::check_for_interrupts!();
+                    progress::tick();
                     exit_without_postmaster();
                 }
             }

@@ -5,7 +5,7 @@
 //!
 //! Floors, each of which knows those below: `api`, the SQL functions by family, and `planner`; `steps`, the work
 //! that several families share; `call`, what every call goes through; `models` and `interrupt`; and at the
-//! bottom `settings`, `errors`, `vector`, `stats`, `memory`, `signals`.
+//! bottom `settings`, `errors`, `vector`, `stats`, `progress`, `memo`, `memory`, `signals`.
 
 use pgrx::prelude::*;
 
@@ -16,9 +16,11 @@ mod errors;
 #[allow(dead_code)] // until the first function reads a server
 mod foreign;
 mod interrupt;
+mod memo;
 mod memory;
 mod models;
 mod planner;
+mod progress;
 mod query;
 mod settings;
 mod signals;

@@ -21,6 +21,7 @@ static MAX_REDIRECTS: GucSetting<i32> = GucSetting::<i32>::new(5);
 static CLUSTER_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(2048);
 static ENABLE_ANNSCAN: GucSetting<bool> = GucSetting::<bool>::new(true);
 static KEEP_MODELS: GucSetting<i32> = GucSetting::<i32>::new(300);
+static DIMENSIONS: GucSetting<i32> = GucSetting::<i32>::new(0);
 static PROGRESS: GucSetting<bool> = GucSetting::<bool>::new(false);
 
 /// Defines the settings.
@@ -51,6 +52,16 @@ pub fn define() {
         c"Lets ORDER BY cosine_similarity(...) DESC use a pgvector index.",
         c"Off: such queries sort, exactly and slowly.",
         &ENABLE_ANNSCAN,
+    );
+    GucRegistry::define_int_guc(
+        c"ai_audio.dimensions",
+        c"Length of voiceprints: shorter ones are padded with zeros.",
+        c"0: as long as the model makes them. Zeros change no similarity.",
+        &DIMENSIONS,
+        0,
+        crate::vector::MAX_DIMENSIONS as i32,
+        GucContext::Userset,
+        GucFlags::default(),
     );
     boolean(
         c"ai_audio.progress",
@@ -290,6 +301,11 @@ pub fn keep_models() -> Option<Duration> {
         .map(Duration::from_secs)
 }
 
+/// Length that voiceprints are padded to; `None`: as the model makes them.
+pub fn dimensions() -> Option<u32> {
+    u32::try_from(DIMENSIONS.get()).ok().filter(|d| *d > 0)
+}
+
 /// Threads for one inference in this process.
 pub fn threads() -> usize {
     // SAFETY: reads a global of this process.
@@ -389,10 +405,14 @@ pub fn fetch_rules() -> source::FetchRules {
         timeout: Duration::from_millis(FETCH_TIMEOUT.get() as u64),
         connect_timeout: Duration::from_millis(CONNECT_TIMEOUT.get() as u64),
         max_redirects: MAX_REDIRECTS.get() as u32,
-        // Where Postgres keeps its own temporary files: on disk, and of a size that is watched.
-        spool_dir: Some(data_dir().join("base/pgsql_tmp")),
+        spool_dir: Some(temporary_folder()),
         user_agent: concat!("ai_audio/", env!("CARGO_PKG_VERSION")).into(),
     }
+}
+
+/// Where Postgres keeps its own temporary files: on disk, and of a size that is watched.
+pub fn temporary_folder() -> PathBuf {
+    data_dir().join("base/pgsql_tmp")
 }
 
 /// Whether the planner may use a pgvector index for `cosine_similarity`.

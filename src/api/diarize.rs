@@ -1,54 +1,49 @@
 //! `ai_audio_diarize`: who spoke when; `ai_audio_segments` and `ai_audio_extract`: the pieces, cut out.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use audio::{Input, Selection};
 use diarize::{Diarization, Options, Turn};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde::Deserialize;
-use serde_json::{Map, Value};
 
-use crate::call::arguments::{Args, Call};
+use crate::call::arguments::{Args, Call, Shape};
 use crate::call::clip::Format;
 use crate::call::options::{self, Channel, Common};
 use crate::call::recording::Recording;
 use crate::errors::Error;
 use crate::models::Engine;
-use crate::steps::diarization::Networks;
-use crate::steps::names::Names;
+use crate::progress::Stage;
+use crate::steps::diarization::{self, Networks, SpeakerOptions};
+use crate::steps::padding;
 use crate::vector::Vector;
 use crate::{interrupt, settings, stats};
 
-/// What is known of the speakers and how turns are cut, as `ai_audio_diarize` takes it.
+/// What `ai_audio_diarize` takes beside [`SpeakerOptions`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct DiarizeOptions {
-    speaker_count: Option<u32>,
-    min_speakers: Option<u32>,
-    max_speakers: Option<u32>,
     /// One speaker at a time.
     exclusive: bool,
-    #[serde(deserialize_with = "options::millis")]
-    merge_gap: Option<u64>,
-    #[serde(deserialize_with = "options::millis")]
-    min_turn: Option<u64>,
-    /// A table of known voices.
-    library: Option<Value>,
+    per: Per,
 }
 
-/// The same, and how clips are made.
+/// What a row is.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Per {
+    #[default]
+    Turn,
+    Speaker,
+}
+
+/// What `ai_audio_segments` takes beside [`SpeakerOptions`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct SegmentsOptions {
-    speaker_count: Option<u32>,
-    min_speakers: Option<u32>,
-    max_speakers: Option<u32>,
     exclusive: bool,
-    #[serde(deserialize_with = "options::millis")]
-    merge_gap: Option<u64>,
-    #[serde(deserialize_with = "options::millis")]
-    min_turn: Option<u64>,
     format: Format,
     /// One clip per speaker.
     joined: bool,
@@ -60,47 +55,13 @@ struct ExtractOptions {
     format: Format,
 }
 
-impl DiarizeOptions {
-    fn checked(&self) -> Result<Options, Error> {
-        let base = Options::default();
-        let number = |n: Option<u32>, name: &str| match n {
-            Some(n) if n < 1 || n as usize > diarize::MAX_SPEAKERS => Err(Error::Options(format!(
-                "{name} is between 1 and {}, not {n}",
-                diarize::MAX_SPEAKERS
-            ))),
-            n => Ok(n.map(|n| n as usize)),
-        };
-        let speaker_count = number(self.speaker_count, "speaker_count")?;
-        let min_speakers = number(self.min_speakers, "min_speakers")?.unwrap_or(base.min_speakers);
-        let max_speakers = number(self.max_speakers, "max_speakers")?
-            .unwrap_or(base.max_speakers.max(min_speakers));
-        if min_speakers > max_speakers {
-            let message =
-                format!("min_speakers ({min_speakers}) is more than max_speakers ({max_speakers})");
-            return Err(Error::Options(message));
-        }
-        if speaker_count.is_some() && (self.min_speakers.is_some() || self.max_speakers.is_some()) {
-            return Err(Error::Options(
-                "speaker_count leaves no room for min_speakers and max_speakers".into(),
-            ));
-        }
-        Ok(Options {
-            speaker_count,
-            min_speakers,
-            max_speakers,
-            merge_gap_ms: self.merge_gap.unwrap_or(base.merge_gap_ms),
-            min_turn_ms: self.min_turn.unwrap_or(base.min_turn_ms),
-        })
-    }
-}
-
 /// A diarized recording, still open.
 struct Diarized {
     recording: Recording,
     input: Input,
     selection: Selection,
     each: bool,
-    found: Diarization,
+    found: Arc<Diarization>,
 }
 
 impl Diarized {
@@ -113,18 +74,21 @@ impl Diarized {
         }
         .selection()?;
         let (networks, engine) = (Networks::find()?, Engine::current());
-        let recording = Recording::new(&call.source)?;
-        let (input, found) = interrupt::run(|cancel| -> Result<_, Error> {
-            let input = recording.open(cancel)?;
-            let found = if each {
-                networks.sides(&engine, &input, &selection, options, cancel)
-            } else {
-                let mut reading = recording.reading(&input, &selection);
-                networks.diarize(&engine, &mut reading, options, cancel)
-            };
-            let found = found.map_err(|e| recording.blame(e))?;
-            Ok((input, found))
-        })?;
+        let recording = Recording::with(&call.source, common)?;
+        let input = interrupt::run(|cancel| recording.open(cancel))?;
+        let found = if each {
+            diarization::sides(&networks, &engine, &recording, &input, &selection, options)?
+        } else {
+            diarization::once(&recording, &selection, options, || {
+                stats::CALLS.add(1);
+                interrupt::run(|cancel| {
+                    recording.stage(Stage::Diarizing, &input, &selection, cancel);
+                    let mut reading = recording.reading(&input, &selection);
+                    let found = networks.diarize(&engine, &mut reading, options, cancel);
+                    found.map_err(|e| recording.blame(e))
+                })
+            })?
+        };
         Ok(Diarized {
             recording,
             input,
@@ -192,63 +156,71 @@ fn ai_audio_diarize(
             name!(confidence, f32),
             name!(embedding, Option<Vector>),
             name!(name, Option<String>),
+            name!(seconds, f64),
         ),
     >,
     ErrorReport,
 > {
-    // SAFETY: declared as (source) and (source, options) in sql/, STRICT.
-    let rows = unsafe { Call::source_first(fcinfo) }.and_then(diarize_rows)?;
+    // SAFETY: declared in this shape in sql/.
+    let call = unsafe { Call::read(fcinfo, Shape::Source) }?;
+    let rows = call.map(diarize_rows).transpose()?.unwrap_or_default();
     Ok(TableIterator::new(rows))
 }
 
-type DiarizeRow = (i32, i32, i32, bool, f32, Option<Vector>, Option<String>);
+type DiarizeRow = (
+    i32,
+    i32,
+    i32,
+    bool,
+    f32,
+    Option<Vector>,
+    Option<String>,
+    f64,
+);
 
 fn diarize_rows(mut call: Call) -> Result<Vec<DiarizeRow>, Error> {
-    stats::CALLS.add(1);
-    let (common, own) = options::read::<DiarizeOptions>(std::mem::take(&mut call.options))?;
-    let checked = own.checked()?;
-    let library = own.library.as_ref().map(Names::of).transpose()?;
-    if let Some(library) = &library {
-        // A wrong column is better known now than in an hour.
-        let anybody = Vector(vec![1.0; Networks::find()?.dimensions()]);
-        library.names_of(&[(Some(anybody), 1.0)])?;
-    }
+    let (common, speakers, own) =
+        options::read_two::<SpeakerOptions, DiarizeOptions>(std::mem::take(&mut call.options))?;
+    let (shape, library) = (speakers.checked()?, speakers.library()?);
     let Some(all) = common
         .on_error
-        .apply(Diarized::new(&call, &common, &checked))?
+        .apply(Diarized::new(&call, &common, &shape))?
     else {
         return Ok(Vec::new());
     };
-    let voice = |s: usize| {
-        all.found
-            .speakers
-            .get(s)
-            .filter(|v| v.iter().any(|x| *x != 0.0))
-            .cloned()
-            .map(Vector)
-    };
-    let seconds = |speaker: usize| {
-        let own = all.found.turns.iter().filter(|t| t.speaker == speaker);
-        own.map(|t| t.end_ms - t.start_ms).sum::<u64>() as f64 / 1e3
-    };
-    let speakers: Vec<_> = (0..all.found.speakers.len())
-        .map(|s| (voice(s), seconds(s)))
-        .collect();
-    let names = library.map(|library| library.names_of(&speakers));
+    let names = library.map(|library| diarization::names(&all.found, &library));
     let names = names.transpose()?.unwrap_or_default();
-    let row = |t: &Turn| {
-        let name = names.get(t.speaker).cloned().flatten();
-        (
-            t.speaker as i32,
-            all.time(t.start_ms),
-            all.time(t.end_ms),
-            t.overlap,
-            t.confidence,
-            voice(t.speaker),
-            name,
-        )
+    let voice = |speaker| {
+        let voice = diarization::voice(&all.found, speaker);
+        voice.map(padding::padded).transpose()
     };
-    Ok(all.turns(own.exclusive).iter().map(row).collect())
+    let voices: Vec<Option<Vector>> = (0..all.found.speakers.len())
+        .map(voice)
+        .collect::<Result<_, _>>()?;
+    let row = |turns: &[Turn]| {
+        let (first, last) = (turns.first()?, turns.iter().map(|t| t.end_ms).max()?);
+        let length = |t: &Turn| (t.end_ms - t.start_ms) as f64;
+        let all_ms: f64 = turns.iter().map(length).sum();
+        let sure: f64 = turns
+            .iter()
+            .map(|t| length(t) * f64::from(t.confidence))
+            .sum();
+        Some((
+            first.speaker as i32,
+            all.time(first.start_ms),
+            all.time(last),
+            turns.iter().any(|t| t.overlap),
+            (sure / all_ms.max(1.0)) as f32,
+            voices.get(first.speaker).cloned().flatten(),
+            names
+                .get(first.speaker)
+                .and_then(Option::as_ref)
+                .map(|n| n.name.clone()),
+            all_ms / 1e3,
+        ))
+    };
+    let turns = grouped(all.turns(own.exclusive), own.per == Per::Speaker);
+    Ok(turns.iter().filter_map(|turns| row(turns)).collect())
 }
 
 /// `ai_audio_segments(source [, options])`: the turns cut out, a clip each, or one per speaker.
@@ -263,32 +235,33 @@ fn ai_audio_segments(
             name!(start_time, i32),
             name!(end_time, i32),
             name!(clip, Vec<u8>),
+            name!(name, Option<String>),
         ),
     >,
     ErrorReport,
 > {
-    // SAFETY: declared as (source) and (source, options) in sql/, STRICT.
-    let rows = unsafe { Call::source_first(fcinfo) }.and_then(segments)?;
-    Ok(TableIterator::new(rows))
+    // SAFETY: declared in this shape in sql/.
+    let call = unsafe { Call::read(fcinfo, Shape::Source) }?;
+    let rows = call.map(segments).transpose()?;
+    Ok(TableIterator::new(rows.into_iter().flatten()))
 }
 
-fn segments(mut call: Call) -> Result<impl Iterator<Item = (i32, i32, i32, Vec<u8>)>, Error> {
-    stats::CALLS.add(1);
-    let (common, own) = options::read::<SegmentsOptions>(std::mem::take(&mut call.options))?;
-    let shape = DiarizeOptions {
-        speaker_count: own.speaker_count,
-        min_speakers: own.min_speakers,
-        max_speakers: own.max_speakers,
-        merge_gap: own.merge_gap,
-        min_turn: own.min_turn,
-        ..DiarizeOptions::default()
-    };
+type SegmentRow = (i32, i32, i32, Vec<u8>, Option<String>);
+
+fn segments(mut call: Call) -> Result<impl Iterator<Item = SegmentRow>, Error> {
+    let (common, speakers, own) =
+        options::read_two::<SpeakerOptions, SegmentsOptions>(std::mem::take(&mut call.options))?;
+    let (shape, library) = (speakers.checked()?, speakers.library()?);
     let all = common
         .on_error
-        .apply(Diarized::new(&call, &common, &shape.checked()?))?;
+        .apply(Diarized::new(&call, &common, &shape))?;
+    let names = match (&all, library) {
+        (Some(all), Some(library)) => diarization::names(&all.found, &library)?,
+        _ => Vec::new(),
+    };
     let clips = all
         .as_ref()
-        .map(|all| clips(all.turns(own.exclusive), own.joined))
+        .map(|all| grouped(all.turns(own.exclusive), own.joined))
         .unwrap_or_default();
     // Clips are cut when their row is asked for: all of them together are as large as the recording.
     Ok(clips.into_iter().filter_map(move |turns| {
@@ -300,6 +273,10 @@ fn segments(mut call: Call) -> Result<impl Iterator<Item = (i32, i32, i32, Vec<u
                 all.time(first.start_ms),
                 all.time(last),
                 own.format.write(&samples),
+                names
+                    .get(first.speaker)
+                    .and_then(Option::as_ref)
+                    .map(|n| n.name.clone()),
             )),
             Err(error) => {
                 ErrorReport::from(error).report(PgLogLevel::ERROR);
@@ -309,9 +286,9 @@ fn segments(mut call: Call) -> Result<impl Iterator<Item = (i32, i32, i32, Vec<u
     }))
 }
 
-/// The turns of each clip.
-fn clips(turns: &[Turn], joined: bool) -> VecDeque<Vec<Turn>> {
-    if !joined {
+/// Each turn by itself, or all of a speaker together.
+fn grouped(turns: &[Turn], by_speaker: bool) -> VecDeque<Vec<Turn>> {
+    if !by_speaker {
         return turns.iter().map(|t| vec![t.clone()]).collect();
     }
     let speakers = turns.iter().map(|t| t.speaker + 1).max().unwrap_or(0);
@@ -331,32 +308,34 @@ fn clips(turns: &[Turn], joined: bool) -> VecDeque<Vec<Turn>> {
 /// `ai_audio_extract(source, start_time, end_time [, options])`: a part of a recording, as a recording.
 #[pg_extern]
 fn ai_audio_extract(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<Vec<u8>>, ErrorReport> {
-    // SAFETY: declared as (source, start_time, end_time [, options]) in sql/, STRICT.
+    // SAFETY: declared as (source, start_time, end_time [, options]) in sql/.
     let args = unsafe { Args::new(fcinfo) };
-    let given = if args.count() > 3 {
-        args.options(3)?
-    } else {
-        Map::new()
-    };
+    if (0..3).any(|i| args.is_null(i)) {
+        return Ok(None);
+    }
     let call = Call {
         model: None,
         source: args.source(0)?,
-        options: given,
+        options: args.maybe_options(3)?,
     };
-    Ok(extract(call, args.get(1)?, args.get(2)?)?)
+    Ok(extract(call, args.millis(1)?, args.millis(2)?)?)
 }
 
-fn extract(mut call: Call, start: i32, end: i32) -> Result<Option<Vec<u8>>, Error> {
+fn extract(mut call: Call, start: f64, end: f64) -> Result<Option<Vec<u8>>, Error> {
     stats::CALLS.add(1);
     let (common, own) = options::read::<ExtractOptions>(std::mem::take(&mut call.options))?;
+    common.as_it_is("ai_audio_extract")?;
     if common.start_time.is_some() || common.end_time.is_some() {
         return Err(Error::Options(
             "start_time and end_time are arguments of this function, not options".into(),
         ));
     }
-    let time = |name: &str, ms: i32| {
-        u64::try_from(ms)
-            .map_err(|_| Error::Argument(format!("{name} is in milliseconds from 0, not {ms}")))
+    let time = |name: &str, ms: f64| match ms {
+        // The fraction of a millisecond is nothing that is heard.
+        ms if (0.0..9e15).contains(&ms) => Ok(ms.round() as u64),
+        ms => Err(Error::Argument(format!(
+            "{name} is in milliseconds from 0, not {ms}"
+        ))),
     };
     let (start_ms, end_ms) = (time("start_time", start)?, time("end_time", end)?);
     if start_ms >= end_ms {
@@ -373,7 +352,7 @@ fn extract(mut call: Call, start: i32, end: i32) -> Result<Option<Vec<u8>>, Erro
     let clip = Recording::new(&call.source).and_then(|recording| {
         interrupt::run(|cancel| -> Result<_, Error> {
             let mut clip = own.format.writer(audio::SAMPLE_RATE);
-            recording.stream(&selection, cancel, |piece| clip.push(piece))?;
+            recording.stream(&selection, Stage::Cutting, cancel, |piece| clip.push(piece))?;
             clip.finish()
         })
     });

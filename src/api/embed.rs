@@ -5,12 +5,13 @@ use pgrx::prelude::*;
 use serde::Deserialize;
 use voice::similarity;
 
-use crate::call::arguments::Call;
+use crate::call::arguments::{Call, Shape};
 use crate::call::options;
 use crate::errors::Error;
 use crate::models::{Model, Task};
 use crate::steps::hearing;
-use crate::vector::{MAX_DIMENSIONS, Vector};
+use crate::steps::padding;
+use crate::vector::Vector;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -26,8 +27,9 @@ struct EmbedOptions {
 /// `ai_audio_embed(source)`, `(model, source)`, `(model, source, options)`: the voiceprint of a recording.
 #[pg_extern]
 fn ai_audio_embed(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<Vector>, ErrorReport> {
-    // SAFETY: declared in these shapes in sql/, all of them STRICT.
-    Ok(unsafe { Call::model_first(fcinfo) }.and_then(embed)?)
+    // SAFETY: declared in this shape in sql/.
+    let call = unsafe { Call::read(fcinfo, Shape::ModelFirst) }?;
+    Ok(call.map(embed).transpose()?.flatten())
 }
 
 fn embed(call: Call) -> Result<Option<Vector>, Error> {
@@ -36,33 +38,19 @@ fn embed(call: Call) -> Result<Option<Vector>, Error> {
         call.model.as_deref().unwrap_or("audio_embedding"),
         Task::SpeakerEmbedding,
     )?;
-    let dimensions = own
-        .dimensions
-        .map(|d| padded_dimensions(d, &model))
-        .transpose()?;
+    let own_dimensions = model.dimensions.unwrap_or(1) as usize;
+    let dimensions = match own.dimensions {
+        Some(wanted) => padding::wide("option \"dimensions\"", wanted, own_dimensions)?,
+        None => padding::usual(own_dimensions)?,
+    };
     let heard = hearing::listen(&call.source, &common, &model, own.vad.unwrap_or(true));
     let Some(heard) = common.on_error.apply(heard)? else {
         return Ok(None);
     };
-    hearing::warn_of_little_speech(&call.source, &heard.quality);
-    let mut voiceprint = heard.voiceprint;
+    let mut voiceprint = heard.voiceprint.clone();
     if own.normalize {
         similarity::normalize(&mut voiceprint);
     }
-    voiceprint.resize(dimensions.unwrap_or(0).max(voiceprint.len()), 0.0);
+    voiceprint.resize(dimensions.max(voiceprint.len()), 0.0);
     Ok(Some(Vector(voiceprint)))
-}
-
-fn padded_dimensions(wanted: u32, model: &Model) -> Result<usize, Error> {
-    let wanted = wanted as usize;
-    let own = model.dimensions.unwrap_or(1) as usize;
-    if (own..=MAX_DIMENSIONS).contains(&wanted) {
-        return Ok(wanted);
-    }
-    let why = format!(
-        "option \"dimensions\": model \"{}\" makes {own} dimensions, which can be padded to at most {MAX_DIMENSIONS}, \
-         not brought to {wanted}",
-        model.name
-    );
-    Err(Error::Options(why))
 }

@@ -5,15 +5,16 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde::Deserialize;
 
-use crate::call::arguments::{Call, Source};
+use crate::call::arguments::{Call, Shape, Source};
+use crate::call::cleaning;
 use crate::call::clip::Format;
 use crate::call::options::{self, Common};
 use crate::call::recording::Recording;
 use crate::errors::Error;
 use crate::models::{Engine, Model, Task};
+use crate::progress::Stage;
 use crate::{interrupt, stats};
 
-const MODEL: &str = "gtcrn";
 /// More than what 16 bits tell apart.
 const MOST_DB: f64 = 100.0;
 
@@ -29,9 +30,12 @@ struct EnhanceOptions {
 /// `ai_audio_enhance(source [, options])`: the recording with less noise, as a recording.
 #[pg_extern]
 fn ai_audio_enhance(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<Vec<u8>>, ErrorReport> {
-    // SAFETY: declared as (source) and (source, options) in sql/, STRICT.
-    let call = unsafe { Call::source_first(fcinfo) }?;
+    // SAFETY: declared in this shape in sql/.
+    let Some(call) = unsafe { Call::read(fcinfo, Shape::Source) }? else {
+        return Ok(None);
+    };
     let (common, own) = options::read::<EnhanceOptions>(call.options)?;
+    common.as_it_is("ai_audio_enhance")?;
     let limit_db = own.limit_db()?;
     let file = enhance(&call.source, &common, &own, limit_db);
     Ok(common.on_error.apply(file)?)
@@ -56,7 +60,7 @@ fn enhance(
     limit_db: f32,
 ) -> Result<Vec<u8>, Error> {
     stats::CALLS.add(1);
-    let model = own.model.as_deref().unwrap_or(MODEL);
+    let model = own.model.as_deref().unwrap_or(cleaning::USUAL);
     let model = Model::find(model, Task::SpeechEnhancement)?;
     let (selection, recording, engine) = (
         common.selection()?,
@@ -67,7 +71,7 @@ fn enhance(
         let mut network = engine.load(&model, Enhancer::open)?;
         let mut stream = network.stream(limit_db);
         let mut file = own.format.writer(enhance::SAMPLE_RATE);
-        recording.stream(&selection, cancel, |piece| {
+        recording.stream(&selection, Stage::Enhancing, cancel, |piece| {
             let done = stats::INFERENCE_US.time(|| stream.push(piece, cancel));
             file.push(&done?)
         })?;

@@ -5,7 +5,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde_json::json;
 
-use crate::call::arguments::Call;
+use crate::call::arguments::{Call, Shape};
 use crate::call::options::{self, NoMore};
 use crate::call::recording::Recording;
 use crate::errors::Error;
@@ -15,12 +15,14 @@ use crate::{interrupt, stats};
 /// `ai_audio_info(source)`: container, codec, sample rate, channels and duration.
 #[pg_extern]
 fn ai_audio_info(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<JsonB>, ErrorReport> {
-    // SAFETY: declared as (source) and (source, options) in sql/, STRICT.
-    Ok(unsafe { Call::source_first(fcinfo) }.and_then(info)?)
+    // SAFETY: declared in this shape in sql/.
+    let call = unsafe { Call::read(fcinfo, Shape::Source) }?;
+    Ok(call.map(info).transpose()?.flatten())
 }
 
 fn info(call: Call) -> Result<Option<JsonB>, Error> {
     let (common, NoMore {}) = options::read(call.options)?;
+    common.as_it_is("ai_audio_info")?;
     let probed = Recording::new(&call.source).and_then(|recording| {
         interrupt::run(|cancel| -> Result<_, Error> {
             let input = recording.open(cancel)?;

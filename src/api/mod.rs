@@ -1,7 +1,8 @@
 //! The SQL functions, a file or a folder per family. A family knows [`crate::call`] and [`crate::steps`], and no other
 //! family.
 
-pub mod diarize;
+pub mod activity;
+mod diarize;
 pub mod embed;
 pub mod enhance;
 pub mod info;

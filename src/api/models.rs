@@ -90,10 +90,19 @@ fn size_of_path(path: &Path) -> Option<u64> {
 /// trusts model files.
 #[pg_extern]
 fn ai_audio_register_model(fcinfo: pg_sys::FunctionCallInfo) -> Result<(), ErrorReport> {
-    // SAFETY: declared strict with three texts and jsonb.
+    // SAFETY: declared with three texts and jsonb.
     let args = unsafe { Args::new(fcinfo) };
+    if (0..3).any(|i| args.is_null(i)) {
+        let message = "name, task and path of a model must not be NULL";
+        return Err(Error::Argument(message.into()).into());
+    }
     let (name, task, path) = (args.text(0)?, args.text(1)?, args.text(2)?);
-    Ok(register(&name, &task, Path::new(&path), args.options(3)?)?)
+    Ok(register(
+        &name,
+        &task,
+        Path::new(&path),
+        args.maybe_options(3)?,
+    )?)
 }
 
 fn register(name: &str, task: &str, path: &Path, config: Map<String, Value>) -> Result<(), Error> {
@@ -251,8 +260,8 @@ fn drop_model(name: &str) -> Result<(), Error> {
 
 /// `ai_audio_warmup([model])`: loads a model ahead of the first query.
 #[pg_extern]
-fn ai_audio_warmup(model: default!(&str, "'audio_embedding'")) -> Result<(), ErrorReport> {
-    Ok(warm_up(model)?)
+fn ai_audio_warmup(model: Option<&str>) -> Result<(), ErrorReport> {
+    Ok(warm_up(model.unwrap_or("audio_embedding"))?)
 }
 
 fn warm_up(name: &str) -> Result<(), Error> {

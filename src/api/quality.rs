@@ -4,7 +4,7 @@ use pgrx::IntoDatum;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use crate::call::arguments::Call;
+use crate::call::arguments::{Call, Shape};
 use crate::call::options::{self, NoMore};
 use crate::call::rows::Record;
 use crate::steps::hearing;
@@ -12,13 +12,16 @@ use crate::steps::hearing;
 /// `ai_audio_quality(source [, options])`.
 #[pg_extern]
 fn ai_audio_quality(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<Record>, ErrorReport> {
-    // SAFETY: declared strict with a source, maybe options, and the OUT parameters below.
-    let call = unsafe { Call::source_first(fcinfo) }?;
-    let (common, _) = options::read::<NoMore>(call.options)?;
-    let assessed = hearing::assess(&call.source, &common);
-    let Some((quality, speakers)) = common.on_error.apply(assessed)? else {
+    // SAFETY: declared in this shape in sql/, with the OUT parameters below.
+    let Some(call) = unsafe { Call::read(fcinfo, Shape::Source) }? else {
         return Ok(None);
     };
+    let (common, _) = options::read::<NoMore>(call.options)?;
+    let assessed = hearing::assess(&call.source, &common);
+    let Some(assessed) = common.on_error.apply(assessed)? else {
+        return Ok(None);
+    };
+    let (quality, speakers) = (&assessed.0, assessed.1);
     let several = || {
         (speakers > 1)
             .then(|| format!("{speakers} people speak in it: a voiceprint would be of none"))

@@ -1,11 +1,13 @@
 //! `cosine_similarity` of two voiceprints.
 
 use half::f16;
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{Array, pg_guard};
 use voice::similarity::{cosine, cosine_f16};
 
-use crate::vector::Detoasted;
+use crate::call::arguments::Args;
+use crate::vector::{Detoasted, Vector};
 
 /// Declares a V1 function on two non-NULL datums that returns float8 or NULL. Called once per row of a table, so
 /// it reads its arguments in place.
@@ -56,6 +58,44 @@ similarity_function!(
     pg_finfo_cosine_similarity_real,
     |a, b| of_arrays(a, b)
 );
+
+#[doc(hidden)]
+#[unsafe(no_mangle)]
+pub extern "C" fn pg_finfo_cosine_similarity_mixed() -> &'static pg_sys::Pg_finfo_record {
+    static RECORD: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+    &RECORD
+}
+
+/// The same of any two of vector, arrays of numbers and text. Beside a vector the planner makes vectors of them, and this is
+/// not called.
+///
+/// # Safety
+/// Called by Postgres as the strict function that `sql/` declares.
+#[unsafe(no_mangle)]
+#[pg_guard]
+pub unsafe extern "C-unwind" fn cosine_similarity_mixed(
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> pg_sys::Datum {
+    // SAFETY: a strict function of two arguments has two that are not NULL.
+    unsafe {
+        let args = Args::new(fcinfo);
+        let (a, b) = match (args.numbers(0), args.numbers(1)) {
+            (Ok(a), Ok(b)) => (a, b),
+            (Err(e), _) | (_, Err(e)) => {
+                ErrorReport::from(e).report(PgLogLevel::ERROR);
+                unreachable!("an error does not return")
+            }
+        };
+        same_dimensions(a.len(), b.len());
+        match cosine(&a, &b) {
+            Some(similarity) => pg_sys::Datum::from(similarity.to_bits()),
+            None => {
+                (*fcinfo).isnull = true;
+                pg_sys::Datum::from(0)
+            }
+        }
+    }
+}
 
 /// # Safety
 /// Both datums are pgvector values with elements of type `T`.
@@ -113,4 +153,10 @@ fn same_dimensions(a: usize, b: usize) {
              ai_audio_embed's option \"dimensions\"."
         );
     }
+}
+
+/// The cast of a voiceprint to `float8[]`.
+#[pg_extern(immutable, parallel_safe)]
+fn ai_audio_to_float8(voiceprint: Vector, _modifier: i32, _explicit: bool) -> Vec<f64> {
+    voiceprint.0.into_iter().map(f64::from).collect()
 }

@@ -1,5 +1,7 @@
 //! `ai_audio_transcribe` and `ai_audio_sentences`: speech to text; `ai_audio_detect_language`.
 
+use std::sync::Arc;
+
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -8,12 +10,13 @@ use transcribe::document::{Document, Properties, Transcript, WordEntry};
 use transcribe::speakers::{Spoken, join};
 use transcribe::{Sentence, subtitles};
 
-use crate::call::arguments::Call;
+use crate::call::arguments::{Call, Shape};
 use crate::call::options::{self, Common, NoMore};
 use crate::call::rows::ms;
 use crate::errors::Error;
-use crate::stats;
-use crate::steps::recognition::{Recognition, RecognitionOptions};
+use crate::steps::diarization::SpeakerOptions;
+use crate::steps::recognition::{Recognition, RecognitionOptions, Said, Speakers};
+use crate::vector::Vector;
 
 /// What `ai_audio_transcribe` gives.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
@@ -26,71 +29,74 @@ enum OutputType {
     Vtt,
 }
 
+/// The option that only `ai_audio_transcribe` has.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Output {
+    output_type: OutputType,
+}
+
 /// `ai_audio_transcribe(source)`, `(model, source)`, `(model, source, options)`: what is said in a recording.
 #[pg_extern]
 fn ai_audio_transcribe(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<String>, ErrorReport> {
-    // SAFETY: declared in these shapes in sql/, all of them STRICT.
-    Ok(unsafe { Call::model_first(fcinfo) }.and_then(transcribe)?)
+    // SAFETY: declared in this shape in sql/.
+    let call = unsafe { Call::read(fcinfo, Shape::ModelFirst) }?;
+    Ok(call.map(transcribe).transpose()?.flatten())
 }
 
-fn transcribe(mut call: Call) -> Result<Option<String>, Error> {
-    stats::CALLS.add(1);
-    let output = take_output_type(&mut call)?;
-    let (common, mut own) = options::read::<RecognitionOptions>(std::mem::take(&mut call.options))
-        .map_err(list_output_type)?;
+/// `ai_audio_transcript(source [, model] [, options])`: the JSON document as jsonb.
+#[pg_extern]
+fn ai_audio_transcript(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<JsonB>, ErrorReport> {
+    // SAFETY: declared in this shape in sql/.
+    let Some(mut call) = unsafe { Call::read(fcinfo, Shape::SourceFirst) }? else {
+        return Ok(None);
+    };
+    if call.options.contains_key("output_type") {
+        let message = "option \"output_type\": ai_audio_transcript gives the JSON document as jsonb; see ai_audio_transcribe";
+        return Err(Error::Options(message.into()).into());
+    }
+    call.options.insert("output_type".into(), "json".into());
+    let document = transcribe(call)?;
+    let parsed = document.map(|text| serde_json::from_str(&text).map(JsonB));
+    Ok(parsed
+        .transpose()
+        .map_err(|e| Error::Internal(e.to_string()))?)
+}
+
+fn transcribe(call: Call) -> Result<Option<String>, Error> {
+    let (common, speakers, mut own, Output { output_type }) =
+        options::read_three::<SpeakerOptions, RecognitionOptions, Output>(call.options.clone())?;
     let listed = own.word_timestamps;
-    own.word_timestamps |= matches!(output, OutputType::Srt | OutputType::Vtt); // long sentences become several cues
-    let shows_speakers = output == OutputType::Json;
-    let all =
-        Recognition::start(&call, &common, own, shows_speakers).and_then(|mut recognition| {
-            let mut channels: Vec<(u32, Vec<Spoken>)> = Vec::new();
-            while let Some((channel, spoken)) = recognition.next()? {
-                match channels.last_mut() {
-                    Some((last, all)) if *last == channel => all.extend(spoken),
-                    _ => channels.push((channel, spoken)),
-                }
+    own.word_timestamps |= matches!(output_type, OutputType::Srt | OutputType::Vtt); // long sentences become several cues
+    let shows_speakers = output_type == OutputType::Json;
+    let started = Recognition::start(&call, &common, &speakers, own, shows_speakers);
+    let all = started.and_then(|mut recognition| {
+        let mut channels: Vec<Said> = Vec::new();
+        while let Some(said) = recognition.next()? {
+            match channels.last_mut() {
+                Some(last) if last.channel == said.channel => last.spoken.extend(said.spoken),
+                _ => channels.push(said),
             }
-            Ok((recognition, channels))
-        });
+        }
+        Ok((recognition, channels))
+    });
     let Some((recognition, channels)) = common.on_error.apply(all)? else {
         return Ok(None);
     };
-    write(&recognition, &channels, output, listed).map(Some)
-}
-
-/// Takes the option that only this function has.
-fn take_output_type(call: &mut Call) -> Result<OutputType, Error> {
-    let Some(value) = call.options.remove("output_type") else {
-        return Ok(OutputType::Text);
-    };
-    serde_json::from_value(value.clone())
-        .map_err(|_| Error::WrongOption {
-            option: "output_type".into(),
-            reason: format!("expected 'text', 'json', 'srt' or 'vtt', found {value}"),
-            known: options::known::<RecognitionOptions>(),
-        })
-        .map_err(list_output_type)
-}
-
-/// Adds that option to the list of known ones.
-fn list_output_type(mut error: Error) -> Error {
-    if let Error::UnknownOption { known, .. } | Error::WrongOption { known, .. } = &mut error {
-        known.push_str(", output_type");
-    }
-    error
+    write(&recognition, &channels, output_type, listed).map(Some)
 }
 
 fn write(
     recognition: &Recognition,
-    channels: &[(u32, Vec<Spoken>)],
+    channels: &[Said],
     output: OutputType,
     words: bool,
 ) -> Result<String, Error> {
-    let all = || channels.iter().flat_map(|(_, spoken)| spoken);
+    let named = |said: &Said, s: usize| said.speakers.name(s).map(|n| n.name.clone());
     Ok(match output {
         OutputType::Text => channels
             .iter()
-            .map(|(_, spoken)| text(spoken))
+            .map(|said| text(&said.spoken))
             .collect::<Vec<_>>()
             .join("\n"),
         OutputType::Json => {
@@ -99,21 +105,27 @@ fn write(
                 properties: properties(recognition),
                 transcripts: channels
                     .iter()
-                    .map(|(id, spoken)| Transcript::new(*id, spoken, words))
+                    .map(|said| {
+                        Transcript::new(said.channel, &said.spoken, words, |s| named(said, s))
+                    })
                     .collect(),
             };
             serde_json::to_string(&document).map_err(|e| Error::Internal(e.to_string()))?
         }
         OutputType::Srt | OutputType::Vtt => {
-            let names: Vec<Option<String>> = match recognition.tells_speakers() {
-                true => all()
-                    .map(|s| Some(format!("Speaker {}", s.speaker)))
-                    .collect(),
-                false => all().map(|_| None).collect(),
+            let tells = recognition.tells_speakers();
+            let label = |said: &Said, s: usize| {
+                let number = || format!("Speaker {s}");
+                tells.then(|| named(said, s).unwrap_or_else(number))
             };
-            let cues = all()
-                .map(|s| &s.sentence)
-                .zip(names.iter().map(|n| n.as_deref()));
+            let all: Vec<(&Sentence, Option<String>)> = channels
+                .iter()
+                .flat_map(|said| {
+                    let of = move |s: &'_ Spoken| label(said, s.speaker);
+                    said.spoken.iter().map(move |s| (&s.sentence, of(s)))
+                })
+                .collect();
+            let cues = all.iter().map(|(s, name)| (*s, name.as_deref()));
             if output == OutputType::Srt {
                 subtitles::srt(cues)
             } else {
@@ -149,6 +161,9 @@ type SentenceRow = (
     name!(language, String),
     name!(confidence, f32),
     name!(words, Option<JsonB>),
+    name!(speaker_name, Option<String>),
+    name!(speaker_probability, Option<f64>),
+    name!(embedding, Option<Vector>),
 );
 
 /// `ai_audio_sentences(source [, model] [, options])`: what is said, a row per sentence, as it is recognised.
@@ -168,34 +183,46 @@ fn ai_audio_sentences(
             name!(language, String),
             name!(confidence, f32),
             name!(words, Option<JsonB>),
+            name!(speaker_name, Option<String>),
+            name!(speaker_probability, Option<f64>),
+            name!(embedding, Option<Vector>),
         ),
     >,
     ErrorReport,
 > {
     // SAFETY: declared as (source [, model] [, options]) in sql/.
-    let Some(call) = unsafe { Call::optional(fcinfo) }? else {
+    let Some(call) = unsafe { Call::read(fcinfo, Shape::SourceFirst) }? else {
         return Ok(TableIterator::empty());
     };
-    stats::CALLS.add(1);
     Ok(TableIterator::new(sentences(call)?))
 }
 
+/// Which columns are wanted.
+#[derive(Clone, Copy)]
+struct Wanted {
+    words: bool,
+    voiceprints: bool,
+}
+
 fn sentences(call: Call) -> Result<impl Iterator<Item = SentenceRow>, Error> {
-    let (common, own) = options::read::<RecognitionOptions>(call.options.clone())?;
-    let words = own.word_timestamps;
-    let recognition = common
-        .on_error
-        .apply(Recognition::start(&call, &common, own, true))?;
+    let (common, speakers, own) =
+        options::read_two::<SpeakerOptions, RecognitionOptions>(call.options.clone())?;
+    let wanted = Wanted {
+        words: own.word_timestamps,
+        voiceprints: own.voiceprints,
+    };
+    let started = Recognition::start(&call, &common, &speakers, own, true);
+    let recognition = common.on_error.apply(started)?;
     Ok(recognition
         .into_iter()
-        .flat_map(move |r| rows(r, common.clone(), words)))
+        .flat_map(move |r| rows(r, common.clone(), wanted)))
 }
 
 /// Rows of a running recognition: each time the waiting ones are used up, the next part is recognised.
 fn rows(
     mut recognition: Recognition,
     common: Common,
-    words: bool,
+    wanted: Wanted,
 ) -> impl Iterator<Item = SentenceRow> {
     let with_speaker = recognition.tells_speakers();
     let (mut channel_now, mut number) = (None, 0);
@@ -207,8 +234,12 @@ fn rows(
         }
     });
     parts
-        .flat_map(|(channel, spoken)| spoken.into_iter().map(move |s| (channel, s)))
-        .map(move |(channel, s)| {
+        .flat_map(|said| {
+            let (channel, speakers) = (said.channel, said.speakers);
+            let with_all = move |s| (channel, Arc::clone(&speakers), s);
+            said.spoken.into_iter().map(with_all)
+        })
+        .map(move |(channel, speakers, s)| {
             number = if channel_now.replace(channel) == Some(channel) {
                 number + 1
             } else {
@@ -217,25 +248,40 @@ fn rows(
             row(
                 channel,
                 number,
-                with_speaker.then_some(s.speaker),
-                s.sentence,
-                words,
+                with_speaker.then_some(&*speakers),
+                s,
+                wanted,
             )
         })
 }
 
-fn row(channel: u32, number: i32, speaker: Option<usize>, s: Sentence, words: bool) -> SentenceRow {
-    let words = words.then(|| s.words.iter().map(WordEntry::from).collect::<Vec<_>>());
+fn row(
+    channel: u32,
+    number: i32,
+    speakers: Option<&Speakers>,
+    spoken: Spoken,
+    wanted: Wanted,
+) -> SentenceRow {
+    let (s, speaker) = (spoken.sentence, spoken.speaker);
+    let words = wanted
+        .words
+        .then(|| s.words.iter().map(WordEntry::from).collect::<Vec<_>>());
+    let name = speakers.and_then(|all| all.name(speaker));
     (
         i32::try_from(channel).unwrap_or(i32::MAX),
         number,
-        speaker.map(|n| i32::try_from(n).unwrap_or(i32::MAX)),
+        speakers.map(|_| i32::try_from(speaker).unwrap_or(i32::MAX)),
         ms(s.start_ms),
         ms(s.end_ms),
         s.text,
         s.language.code().to_string(),
         s.confidence,
         words.and_then(|w| serde_json::to_value(w).ok()).map(JsonB),
+        name.map(|n| n.name.clone()),
+        name.map(|n| n.probability),
+        speakers
+            .filter(|_| wanted.voiceprints)
+            .and_then(|all| all.voice(speaker)),
     )
 }
 
@@ -254,12 +300,12 @@ fn ai_audio_detect_language(
     ErrorReport,
 > {
     // SAFETY: declared as (source [, model] [, options]) in sql/.
-    let Some(mut call) = unsafe { Call::optional(fcinfo) }? else {
+    let Some(mut call) = unsafe { Call::read(fcinfo, Shape::SourceFirst) }? else {
         return Ok(TableIterator::empty());
     };
-    stats::CALLS.add(1);
     let (common, NoMore {}) = options::read(std::mem::take(&mut call.options))?;
-    let started = Recognition::start(&call, &common, RecognitionOptions::default(), false);
+    let (speakers, own) = Default::default();
+    let started = Recognition::start(&call, &common, &speakers, own, false);
     let detected = common
         .on_error
         .apply(started.and_then(Recognition::detect_language))?

@@ -5,7 +5,7 @@ use pgrx::prelude::*;
 use serde::Deserialize;
 use vad::{Span, Vad, VadOptions};
 
-use crate::call::arguments::Call;
+use crate::call::arguments::{Call, Shape};
 use crate::call::options;
 use crate::call::recording::Recording;
 use crate::call::rows::ms;
@@ -56,8 +56,9 @@ impl SpeechOptions {
 fn ai_audio_vad(
     fcinfo: pg_sys::FunctionCallInfo,
 ) -> Result<TableIterator<'static, (name!(start_time, i32), name!(end_time, i32))>, ErrorReport> {
-    // SAFETY: declared as (source) and (source, options) in sql/, STRICT.
-    let spans = unsafe { Call::source_first(fcinfo) }.and_then(speech)?;
+    // SAFETY: declared in this shape in sql/.
+    let call = unsafe { Call::read(fcinfo, Shape::Source) }?;
+    let spans = call.map(speech).transpose()?.unwrap_or_default();
     Ok(TableIterator::new(
         spans.into_iter().map(|s| (ms(s.start_ms), ms(s.end_ms))),
     ))
@@ -69,7 +70,7 @@ fn speech(call: Call) -> Result<Vec<Span>, Error> {
     let (shape, selection) = (own.vad()?, common.selection()?);
     let model = Model::find("vad", Task::VoiceActivityDetection)?;
     let engine = Engine::current();
-    let found = Recording::new(&call.source).and_then(|recording| {
+    let found = Recording::with(&call.source, &common).and_then(|recording| {
         interrupt::run(|cancel| -> Result<_, Error> {
             let failed = |error| Error::Audio {
                 name: recording.name().into(),

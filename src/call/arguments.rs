@@ -1,7 +1,8 @@
 //! What a function on a recording was called with.
 //!
-//! `ai_audio_embed` and its kin come as `(source)`, `(model, source)` and `(model, source, options)`, with the source as
-//! text or bytea and the options as text or jsonb. One C symbol serves all of these: the declared types tell them apart.
+//! `ai_audio_embed` and its kin come as `(source)`, `(source, options)`, `(model, source)` and `(model, source, options)`, with
+//! the source as text or bytea and the options as text, json or jsonb. One C symbol serves all of these: the declared types
+//! tell them apart.
 
 use std::ffi::CStr;
 use std::sync::Arc;
@@ -10,8 +11,10 @@ use pgrx::FromDatum;
 use pgrx::prelude::*;
 use serde_json::{Map, Value};
 
-use crate::call::options;
+use crate::call::{encoded, options};
 use crate::errors::Error;
+use crate::vector::{Detoasted, Vector, oid_of};
+use crate::{progress, query};
 
 /// A recording as given: text names it, bytes are it.
 #[derive(Clone)]
@@ -26,13 +29,13 @@ impl Source {
     /// How messages name it: without secrets.
     pub fn describe(&self) -> String {
         match self {
-            Source::Text(text) => format!("\"{}\"", source::redact(text)),
+            Source::Text(text) => format!("\"{}\"", encoded::shown(text)),
             Source::Bytes(bytes) => format!("the given bytea ({} bytes)", bytes.len()),
         }
     }
 }
 
-/// Arguments of a call, read by position from the end: options, source, model. Strict functions only.
+/// Arguments of a call on a recording.
 pub struct Call {
     /// The model named, if any.
     pub model: Option<String>,
@@ -42,78 +45,130 @@ pub struct Call {
     pub options: Map<String, Value>,
 }
 
+/// How the arguments of a function stand: each shape with less of them too, options as text, json or jsonb.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Shape {
+    /// `(source, options)`.
+    Source,
+    /// `(model, source, options)` and `(source, options)`.
+    ModelFirst,
+    /// `(source, model, options)` and `(source, options)`.
+    SourceFirst,
+}
+
 impl Call {
-    /// Reads `(source)`, `(model, source)` or `(model, source, options)`.
+    /// Reads the arguments; `None` if the recording is NULL. Any other that is NULL is one that was not given.
     ///
-    /// # Safety
-    /// `fcinfo` is that of a running strict function declared in one of these shapes.
-    pub unsafe fn model_first(fcinfo: pg_sys::FunctionCallInfo) -> Result<Self, Error> {
-        // SAFETY: by contract.
-        let args = unsafe { Args::new(fcinfo) };
-        let source = args.source(usize::from(args.count() > 1))?;
-        let model = if args.count() > 1 {
-            Some(args.text(0)?)
-        } else {
-            None
-        };
-        let options = if args.count() > 2 {
-            args.options(2)?
-        } else {
-            Map::new()
-        };
-        Ok(Call {
-            model,
-            source,
-            options,
-        })
-    }
-
-    /// Reads `(source)` or `(source, options)`.
+    /// Two texts may be a model and a recording, or a recording and options, whichever they look like: the
+    /// declared types cannot tell.
     ///
-    /// # Safety
-    /// As for [`Call::model_first`].
-    pub unsafe fn source_first(fcinfo: pg_sys::FunctionCallInfo) -> Result<Self, Error> {
-        // SAFETY: by contract.
-        let args = unsafe { Args::new(fcinfo) };
-        let options = if args.count() > 1 {
-            args.options(1)?
-        } else {
-            Map::new()
-        };
-        Ok(Call {
-            model: None,
-            source: args.source(0)?,
-            options,
-        })
-    }
-
-    /// Reads `(source [, model] [, options])`, any but the source NULL or left out; `None` if the source is NULL. Text
-    /// in the model's place that is a JSON object is options.
+    /// # Errors
+    /// [`Error::Options`].
     ///
     /// # Safety
     /// `fcinfo` is that of a running function declared in this shape.
-    pub unsafe fn optional(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<Self>, Error> {
+    pub unsafe fn read(
+        fcinfo: pg_sys::FunctionCallInfo,
+        shape: Shape,
+    ) -> Result<Option<Self>, Error> {
         // SAFETY: by contract.
         let args = unsafe { Args::new(fcinfo) };
-        if args.is_null(0) {
-            return Ok(None);
-        }
-        let mut call = Call {
-            model: None,
-            source: args.source(0)?,
-            options: Map::new(),
-        };
-        for index in (1..args.count()).filter(|i| !args.is_null(*i)) {
-            let is_model =
-                index == 1 && !args.is_json(1) && !args.text(1)?.trim_start().starts_with('{');
-            if is_model {
-                call.model = Some(args.text(1)?);
-            } else {
-                call.options = args.options(index)?;
+        let (mut bytes, mut texts, mut options) = (None, Vec::new(), Map::new());
+        for index in 0..args.count() {
+            match args.kind(index) {
+                Kind::Bytes if args.is_null(index) => return Ok(None),
+                Kind::Bytes => bytes = Some(args.source(index)?),
+                Kind::Json if args.is_null(index) => {}
+                Kind::Json => options = args.options(index)?,
+                Kind::Text if args.is_null(index) => texts.push(None),
+                Kind::Text => texts.push(Some(args.text(index)?)),
             }
         }
-        Ok(Some(call))
+        let mut texts = texts.into_iter();
+        let source = bytes.or_else(|| match shape {
+            Shape::Source => texts.next().flatten().map(Source::Text),
+            Shape::ModelFirst | Shape::SourceFirst => None,
+        });
+        let model_first = shape == Shape::ModelFirst;
+        let (source, model, rest) = match (source, shape) {
+            (None, Shape::Source) => return Ok(None),
+            (Some(source), Shape::Source) => (source, None, texts.next().flatten()),
+            (Some(source), _) => {
+                let (first, second) = (texts.next().flatten(), texts.next().flatten());
+                match first {
+                    Some(text) if looks_like_options(&text) => (source, None, Some(text)),
+                    model => (source, model, second),
+                }
+            }
+            (None, _) => {
+                let named = match texts.len() {
+                    1 => (texts.next().flatten().map(Source::Text), None),
+                    _ => sorted(texts.next().flatten(), texts.next().flatten(), model_first),
+                };
+                let (Some(source), other) = named else {
+                    return Ok(None);
+                };
+                match other {
+                    Some(text) if looks_like_options(&text) => (source, None, Some(text)),
+                    model => (source, model, texts.next().flatten()),
+                }
+            }
+        };
+        if texts.next().flatten().is_some() {
+            return Err(Error::Options("options are given twice".into()));
+        }
+        if let Some(text) = rest {
+            options = options::parse_text(&text)?;
+        }
+        Ok(Some(Call {
+            model,
+            source,
+            options,
+        }))
     }
+}
+
+/// Which of two texts is the recording, and the other one.
+fn sorted(
+    first: Option<String>,
+    second: Option<String>,
+    model_first: bool,
+) -> (Option<Source>, Option<String>) {
+    let recording = |text: &Option<String>| text.as_deref().is_some_and(source::looks_like_one);
+    let options = |text: &Option<String>| text.as_deref().is_some_and(looks_like_options);
+    // As declared, unless they look the other way round.
+    let source_first = match (recording(&first), recording(&second)) {
+        (true, false) => true,
+        (false, true) => false,
+        _ if options(&second) => true,
+        _ => !model_first,
+    };
+    let (source, other) = if source_first {
+        (first, second)
+    } else {
+        (second, first)
+    };
+    (source.map(Source::Text), other)
+}
+
+fn looks_like_options(text: &str) -> bool {
+    text.trim_start().starts_with('{')
+}
+
+/// What a declared type is for.
+enum Kind {
+    Text,
+    Bytes,
+    Json,
+}
+
+/// The table of a name, looked up as any table's name in a query.
+///
+/// # Errors
+/// What Postgres says of the name.
+pub fn relation(name: &str) -> Result<Option<pg_sys::Oid>, Error> {
+    let resolve = "SELECT pg_catalog.to_regclass($1)::pg_catalog.oid";
+    query::one::<pg_sys::Oid>(resolve, &[name.into()])
 }
 
 /// The arguments of the running function with their declared types.
@@ -129,6 +184,7 @@ impl Args<'_> {
         // SAFETY: `fn_oid` names the function that runs; its signature is palloc'ed in the caller's context, which
         // outlives the call; nargs counts the values present.
         unsafe {
+            progress::function((*(*fcinfo).flinfo).fn_oid);
             let (mut types, mut count) = (std::ptr::null_mut(), 0);
             pg_sys::get_func_signature((*(*fcinfo).flinfo).fn_oid, &mut types, &mut count);
             let given = usize::try_from((*fcinfo).nargs).unwrap_or(0);
@@ -155,8 +211,23 @@ impl Args<'_> {
         self.values.get(index).is_none_or(|v| v.isnull)
     }
 
-    fn is_json(&self, index: usize) -> bool {
-        self.types.get(index) == Some(&pg_sys::JSONBOID)
+    fn kind(&self, index: usize) -> Kind {
+        match self.types.get(index) {
+            Some(&pg_sys::BYTEAOID) => Kind::Bytes,
+            Some(&(pg_sys::JSONBOID | pg_sys::JSONOID)) => Kind::Json,
+            _ => Kind::Text,
+        }
+    }
+
+    /// Options at a place where there may be none, or NULL.
+    ///
+    /// # Errors
+    /// [`Error::Options`].
+    pub fn maybe_options(&self, index: usize) -> Result<Map<String, Value>, Error> {
+        if self.is_null(index) {
+            return Ok(Map::new());
+        }
+        self.options(index)
     }
 
     /// A text argument.
@@ -173,14 +244,104 @@ impl Args<'_> {
         }
     }
 
-    /// Options: text (JSON5) or jsonb.
+    /// Options: text (JSON5), json or jsonb.
     pub fn options(&self, index: usize) -> Result<Map<String, Value>, Error> {
-        if self.types.get(index) == Some(&pg_sys::JSONBOID) {
+        match self.types.get(index) {
             // SAFETY: declared jsonb.
-            unsafe { jsonb_options(self.get::<pg_sys::Datum>(index)?) }
-        } else {
-            options::parse_text(&self.text(index)?)
+            Some(&pg_sys::JSONBOID) => unsafe { jsonb_options(self.get::<pg_sys::Datum>(index)?) },
+            // json is stored as text is.
+            _ => options::parse_text(&self.text(index)?),
         }
+    }
+
+    /// A voiceprint in whatever it comes as: vector, an array of numbers, or text as vector writes it.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for NULL in an array and text that is none.
+    pub fn numbers(&self, index: usize) -> Result<Vec<f32>, Error> {
+        fn array<T: FromDatum>(
+            values: Vec<Option<T>>,
+            to: fn(T) -> f32,
+        ) -> Result<Vec<f32>, Error> {
+            let all: Option<Vec<f32>> = values.into_iter().map(|v| v.map(to)).collect();
+            all.ok_or_else(|| Error::Argument("an array to compare must not contain NULL".into()))
+        }
+        match self.types.get(index) {
+            Some(&pg_sys::FLOAT4ARRAYOID) => array(self.get::<Vec<Option<f32>>>(index)?, |x| x),
+            Some(&pg_sys::FLOAT8ARRAYOID) => {
+                array(self.get::<Vec<Option<f64>>>(index)?, |x| x as f32)
+            }
+            Some(&pg_sys::INT4ARRAYOID) => {
+                array(self.get::<Vec<Option<i32>>>(index)?, |x| x as f32)
+            }
+            Some(&pg_sys::NUMERICARRAYOID) => {
+                let values = self.get::<Vec<Option<pgrx::AnyNumeric>>>(index)?;
+                array(values, |x| f32::try_from(x).unwrap_or(f32::NAN))
+            }
+            Some(&pg_sys::TEXTOID) => {
+                let text = self.text(index)?;
+                let inner = text
+                    .trim()
+                    .strip_prefix('[')
+                    .and_then(|t| t.strip_suffix(']'));
+                let numbers = inner.map(|t| t.split(',').map(|n| n.trim().parse().ok()).collect());
+                numbers.flatten().ok_or_else(|| {
+                    Error::Argument("a voiceprint in text is written [0.1,0.2,...]".into())
+                })
+            }
+            _ => Ok(self.voiceprint(index)?.0),
+        }
+    }
+
+    /// A table, as regclass or by its name.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if there is none of this name.
+    pub fn relation(&self, index: usize) -> Result<pg_sys::Oid, Error> {
+        if self.types.get(index) != Some(&pg_sys::TEXTOID) {
+            return self.get(index);
+        }
+        relation(&self.text(index)?)?.ok_or_else(|| {
+            let name = self.text(index).unwrap_or_default();
+            Error::Argument(format!("relation \"{name}\" does not exist"))
+        })
+    }
+
+    /// Milliseconds: integer or double precision.
+    ///
+    /// # Errors
+    /// None in a sound installation.
+    pub fn millis(&self, index: usize) -> Result<f64, Error> {
+        if self.types.get(index) == Some(&pg_sys::INT4OID) {
+            return self.get::<i32>(index).map(f64::from);
+        }
+        self.get(index)
+    }
+
+    /// A voiceprint: vector or halfvec.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a value that is none.
+    pub fn voiceprint(&self, index: usize) -> Result<Vector, Error> {
+        if !self
+            .types
+            .get(index)
+            .is_some_and(|t| *t == oid_of("halfvec"))
+        {
+            return self.get(index);
+        }
+        // SAFETY: declared halfvec.
+        let half = unsafe { Detoasted::new(self.get::<pg_sys::Datum>(index)?) };
+        // SAFETY: likewise.
+        let values = unsafe { half.values::<half::f16>() };
+        let values = values.ok_or_else(|| Error::Argument("a halfvec is corrupt".into()))?;
+        Ok(Vector(values.iter().map(|x| x.to_f32()).collect()))
+    }
+
+    /// Whether an argument is a voiceprint.
+    pub fn is_voiceprint(&self, index: usize) -> bool {
+        let is = |name| self.types.get(index).is_some_and(|t| *t == oid_of(name));
+        is("vector") || is("halfvec")
     }
 
     /// An argument as any type that its declaration allows.

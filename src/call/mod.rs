@@ -2,7 +2,9 @@
 //! caller's privileges, and the result.
 
 pub mod arguments;
+pub mod cleaning;
 pub mod clip;
+pub mod encoded;
 pub mod options;
 pub mod recording;
 pub mod rows;

@@ -82,6 +82,48 @@ pub struct Common {
     pub channel: Channel,
     /// What an unreadable recording does.
     pub on_error: OnError,
+    /// Whether noise is reduced first, and by which model.
+    pub enhance: Enhance,
+}
+
+impl Common {
+    /// That a function which does not hear the recording is not asked to reduce its noise.
+    ///
+    /// # Errors
+    /// [`Error::Options`].
+    pub fn as_it_is(&self, function: &str) -> Result<(), Error> {
+        if self.enhance == Enhance::No {
+            return Ok(());
+        }
+        Err(Error::Options(format!(
+            "option \"enhance\": {function} takes the recording as it is; see ai_audio_enhance"
+        )))
+    }
+}
+
+/// Whether noise is reduced before anything else.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Enhance {
+    /// The recording as it is.
+    #[default]
+    No,
+    /// By the usual model.
+    Usual,
+    /// By the model of this name.
+    Model(String),
+}
+
+impl<'de> Deserialize<'de> for Enhance {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::Bool(false) => Ok(Enhance::No),
+            Value::Bool(true) => Ok(Enhance::Usual),
+            Value::String(name) => Ok(Enhance::Model(name)),
+            other => Err(D::Error::custom(format!(
+                "expected true, false or a model's name, found {other}"
+            ))),
+        }
+    }
 }
 
 /// Which channel of a recording to work on.
@@ -180,25 +222,43 @@ impl<T: DeserializeOwned> Options for T {}
 pub struct NoMore {}
 
 /// Splits options into the common ones and those of one function, which has `#[serde(deny_unknown_fields)]`.
-pub fn read<T: Options>(mut options: Map<String, Value>) -> Result<(Common, T), Error> {
-    let (common_names, own_names) = (fields_of::<Common>(), fields_of::<T>());
-    let mut common = Map::new();
-    for name in common_names {
-        if let Some((key, value)) = options.remove_entry(*name) {
-            common.insert(key, value);
-        }
-    }
-    let known = known::<T>;
-    if let Some(unknown) = options
-        .keys()
-        .find(|key| !own_names.contains(&key.as_str()))
-    {
+///
+/// # Errors
+/// [`Error::UnknownOption`], [`Error::WrongOption`], [`Error::Options`].
+pub fn read<T: Options>(options: Map<String, Value>) -> Result<(Common, T), Error> {
+    let (common, own, NoMore {}) = read_two(options)?;
+    Ok((common, own))
+}
+
+/// The same for a function whose own options are two sets, one of which it shares with others.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_two<A: Options, B: Options>(
+    options: Map<String, Value>,
+) -> Result<(Common, A, B), Error> {
+    let (common, first, second, NoMore {}) = read_three(options)?;
+    Ok((common, first, second))
+}
+
+/// The same for three sets.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_three<A: Options, B: Options, C: Options>(
+    mut options: Map<String, Value>,
+) -> Result<(Common, A, B, C), Error> {
+    let known = || known(&[fields_of::<A>(), fields_of::<B>(), fields_of::<C>()]);
+    let common: Common = from_map(take(&mut options, fields_of::<Common>()), known)?;
+    let first = take(&mut options, fields_of::<A>());
+    let second = take(&mut options, fields_of::<B>());
+    let third = take(&mut options, fields_of::<C>());
+    if let Some((unknown, _)) = options.into_iter().next() {
         return Err(Error::UnknownOption {
-            name: unknown.clone(),
+            name: unknown,
             known: known(),
         });
     }
-    let common: Common = from_map(common, known)?;
     if let (Some(start), Some(end)) = (common.start_time, common.end_time)
         && start >= end
     {
@@ -206,16 +266,24 @@ pub fn read<T: Options>(mut options: Map<String, Value>) -> Result<(Common, T), 
             "start_time ({start}) must be before end_time ({end})"
         )));
     }
-    Ok((common, from_map(options, known)?))
+    Ok((
+        common,
+        from_map(first, known)?,
+        from_map(second, known)?,
+        from_map(third, known)?,
+    ))
 }
 
-/// The names of all options of a function.
-pub fn known<T: Options>() -> String {
-    let mut names: Vec<&str> = fields_of::<Common>()
-        .iter()
-        .chain(fields_of::<T>())
-        .copied()
-        .collect();
+/// Takes the named options out. JSON null is an option that is not given.
+fn take(options: &mut Map<String, Value>, names: &[&str]) -> Map<String, Value> {
+    let taken = names.iter().filter_map(|name| options.remove_entry(*name));
+    taken.filter(|(_, value)| !value.is_null()).collect()
+}
+
+/// The names of the common options and others.
+fn known(sets: &[&[&str]]) -> String {
+    let all = std::iter::once(fields_of::<Common>()).chain(sets.iter().copied());
+    let mut names: Vec<&str> = all.flatten().copied().collect();
     names.sort_unstable();
     names.join(", ")
 }
@@ -224,16 +292,17 @@ pub fn known<T: Options>() -> String {
 ///
 /// # Errors
 /// [`Error::UnknownOption`], [`Error::WrongOption`].
-pub fn own<T: Options>(options: Map<String, Value>) -> Result<T, Error> {
+pub fn own<T: Options>(mut options: Map<String, Value>) -> Result<T, Error> {
     let names = fields_of::<T>();
     let known = || names.join(", ");
-    if let Some(unknown) = options.keys().find(|key| !names.contains(&key.as_str())) {
+    let own = take(&mut options, names);
+    if let Some((unknown, _)) = options.into_iter().next() {
         return Err(Error::UnknownOption {
-            name: unknown.clone(),
+            name: unknown,
             known: known(),
         });
     }
-    from_map(options, known)
+    from_map(own, known)
 }
 
 /// Reads the fields one by one, so that a wrong one is named.

@@ -2,8 +2,8 @@
 
 use std::ffi::CStr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 use audio::recording::Encoded;
 use audio::{Input, Reader, Selection};
@@ -11,12 +11,18 @@ use onnx::Cancel;
 use pgrx::prelude::*;
 
 use crate::call::arguments::Source;
+use crate::call::cleaning::Cleaning;
+use crate::call::encoded;
 use crate::call::options::Common;
 use crate::errors::Error;
+use crate::memo::{self, Fingerprint};
+use crate::progress::{self, Stage};
 use crate::{settings, stats};
 
 /// Samples that [`Recording::stream`] hands on at a time: ten seconds.
 const PIECE: usize = 10 * audio::SAMPLE_RATE as usize;
+/// Files up to this size are worked on in seconds.
+const LONG: u64 = 1 << 20;
 /// The role whose members may fetch URLs, made by the extension's script.
 const FETCH_ROLE: &CStr = c"ai_audio_fetch_url";
 
@@ -26,6 +32,10 @@ const FETCH_ROLE: &CStr = c"ai_audio_fetch_url";
 pub struct Recording {
     name: String,
     place: Place,
+    /// Who asks, which counts where the network is asked.
+    user: u32,
+    cleaning: Option<Cleaning>,
+    fingerprint: OnceLock<Fingerprint>,
 }
 
 #[derive(Clone)]
@@ -44,6 +54,12 @@ impl Recording {
         let name = source.describe();
         let place = match source {
             Source::Bytes(bytes) => Place::Bytes(limited(bytes)?),
+            Source::Text(text) if text.starts_with("data:") => {
+                Place::Bytes(limited(&encoded::data_url(text)?)?)
+            }
+            Source::Text(text) if let Some(error) = encoded::bytes_in_text(text) => {
+                return Err(error);
+            }
             Source::Text(text) => match source::parse(text)? {
                 source::Location::File(path) => {
                     may_read_files()?;
@@ -55,7 +71,78 @@ impl Recording {
                 }
             },
         };
-        Ok(Recording { name, place })
+        memo::begin();
+        progress::recording(&name);
+        Ok(Recording {
+            name,
+            place,
+            // SAFETY: reads a global of this backend.
+            user: unsafe { pg_sys::GetUserId() }.to_u32(),
+            cleaning: None,
+            fingerprint: OnceLock::new(),
+        })
+    }
+
+    /// The same with what the options say: with less noise, if they do.
+    ///
+    /// # Errors
+    /// As [`Recording::new`], and [`Error::UnknownModel`].
+    pub fn with(source: &Source, common: &Common) -> Result<Self, Error> {
+        let cleaning = Cleaning::wanted(common)?;
+        Ok(Recording {
+            cleaning,
+            ..Recording::new(source)?
+        })
+    }
+
+    /// What `work` makes of this recording, or what an equal call of this statement made of it: `detail` has all that it
+    /// depends on beside the recording.
+    ///
+    /// # Errors
+    /// Those of `work`, and those of the file.
+    pub fn once<T: Send + Sync + 'static>(
+        &self,
+        kind: &'static str,
+        detail: impl FnOnce() -> String,
+        work: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<Arc<T>, Error> {
+        let of = self.fingerprint()?;
+        let detail = format!("{:?} {}", self.cleaning, detail());
+        if let Some(known) = memo::get(kind, of, &detail) {
+            return Ok(known);
+        }
+        let value = Arc::new(work()?);
+        memo::put(kind, of, detail, &value);
+        Ok(value)
+    }
+
+    /// What an equal call of [`Recording::once`] made before in this statement.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub fn known<T: Send + Sync + 'static>(
+        &self,
+        kind: &'static str,
+        detail: impl FnOnce() -> String,
+    ) -> Result<Option<Arc<T>>, Error> {
+        let detail = format!("{:?} {}", self.cleaning, detail());
+        Ok(memo::get(kind, self.fingerprint()?, &detail))
+    }
+
+    fn fingerprint(&self) -> Result<&Fingerprint, Error> {
+        if let Some(known) = self.fingerprint.get() {
+            return Ok(known);
+        }
+        let made = match &self.place {
+            Place::Bytes(bytes) => Fingerprint::of_bytes(bytes),
+            Place::File(path, rules) => {
+                let metadata = source::open_file(path, rules)?.metadata();
+                let metadata = metadata.map_err(|e| Error::Internal(e.to_string()))?;
+                Fingerprint::of_file(path, &metadata)
+            }
+            Place::Url(url, _) => Fingerprint::of_address(url.as_str(), self.user),
+        };
+        Ok(self.fingerprint.get_or_init(|| made))
     }
 
     /// How messages name it: without secrets.
@@ -63,19 +150,45 @@ impl Recording {
         &self.name
     }
 
-    /// Opens the file or fetches the URL.
+    /// Opens the file or fetches the URL; with less noise, if that is wanted.
     ///
     /// # Errors
-    /// [`Error::Source`].
+    /// [`Error::Source`], and those of the network that reduces noise.
     pub fn open(&self, cancel: &Cancel) -> Result<Input, Error> {
+        progress::stage(Stage::Opening, 0);
+        let Some(cleaning) = &self.cleaning else {
+            return self.as_it_is(cancel);
+        };
+        let cleaned = self.once("cleaned", String::new, || {
+            cleaning.apply(&self.as_it_is(cancel)?, |e| self.blame(e), cancel)
+        });
+        Ok(Input::clone(&*cleaned?))
+    }
+
+    fn as_it_is(&self, cancel: &Cancel) -> Result<Input, Error> {
         stats::DECODE_US.time(|| match &self.place {
             Place::Bytes(bytes) => Ok(Input::Bytes(Arc::clone(bytes))),
             Place::File(path, rules) => Ok(Input::File(Arc::new(source::open_file(path, rules)?))),
-            Place::Url(url, rules) => match source::fetch(url, rules, cancel.flag())? {
-                source::Body::Bytes(bytes) => Ok(Input::Bytes(bytes.into())),
-                source::Body::File(file) => Ok(Input::File(Arc::new(file))),
-            },
+            Place::Url(url, rules) => {
+                let fetched = self.once("fetched", String::new, || {
+                    Ok(match source::fetch(url, rules, cancel.flag())? {
+                        source::Body::Bytes(bytes) => Input::Bytes(bytes.into()),
+                        source::Body::File(file) => Input::File(Arc::new(file)),
+                    })
+                });
+                Ok(Input::clone(&*fetched?))
+            }
         })
+    }
+
+    /// Begins a stage of the work on what was opened. How long it is, is asked only where it may take a while.
+    pub fn stage(&self, stage: Stage, input: &Input, selection: &Selection, cancel: &Cancel) {
+        let long = input.len().is_ok_and(|bytes| bytes > LONG);
+        let length = || audio::probe(input, cancel.flag()).ok()?.duration_ms;
+        let all = if long { length() } else { None };
+        let end = all.map(|all| selection.end_ms.map_or(all, |end| end.min(all)));
+        let total = end.map(|end| end.saturating_sub(selection.start_ms.unwrap_or(0)));
+        progress::stage(stage, total.unwrap_or(0));
     }
 
     /// Opens the selected part and hands it on in pieces of 16 kHz mono: memory does not grow with the recording.
@@ -85,10 +198,12 @@ impl Recording {
     pub fn stream(
         &self,
         selection: &Selection,
+        stage: Stage,
         cancel: &Cancel,
         mut take: impl FnMut(&[f32]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let input = self.open(cancel)?;
+        self.stage(stage, &input, selection, cancel);
         let wrong = |e| self.blame(Error::Decoding(e));
         let opened =
             stats::DECODE_US.time(|| Reader::open_with(&input, selection, Some(cancel.flag())));
@@ -100,8 +215,10 @@ impl Recording {
             if read.map_err(wrong)? == 0 {
                 return Ok(());
             }
-            stats::AUDIO_MS.add(piece.len() as u64 * 1000 / u64::from(audio::SAMPLE_RATE));
+            let ms = piece.len() as u64 * 1000 / u64::from(audio::SAMPLE_RATE);
+            stats::AUDIO_MS.add(ms);
             take(&piece)?;
+            progress::advance(ms);
         }
     }
 
@@ -110,6 +227,14 @@ impl Recording {
         Reading {
             encoded: Encoded::new(input, selection),
             counted: false,
+        }
+    }
+
+    /// The same for audio that is counted elsewhere.
+    pub fn rereading<'a>(&self, input: &'a Input, selection: &'a Selection) -> Reading<'a> {
+        Reading {
+            encoded: Encoded::new(input, selection),
+            counted: true,
         }
     }
 
@@ -128,6 +253,7 @@ pub struct Reading<'a> {
 
 impl audio::recording::Recording for Reading<'_> {
     fn rewind(&mut self) -> Result<(), audio::Error> {
+        progress::done(0);
         audio::recording::Recording::rewind(&mut self.encoded)
     }
 
@@ -140,8 +266,10 @@ impl audio::recording::Recording for Reading<'_> {
         let count = stats::DECODE_US
             .time(|| audio::recording::Recording::read(&mut self.encoded, out, max, stop))?;
         self.counted |= count == 0;
+        let ms = count as u64 * 1000 / u64::from(audio::SAMPLE_RATE);
+        progress::advance(ms);
         if !self.counted {
-            stats::AUDIO_MS.add(count as u64 * 1000 / u64::from(audio::SAMPLE_RATE));
+            stats::AUDIO_MS.add(ms);
         }
         Ok(count)
     }

@@ -8,6 +8,7 @@
 
 mod annscan;
 mod catalog;
+mod mixed;
 pub mod nodes;
 mod once;
 

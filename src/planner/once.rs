@@ -10,8 +10,8 @@ use pgrx::pg_guard;
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use pgrx::prelude::*;
 
-use super::catalog;
 use super::nodes::{any, any_in_query, cast, copy, items, list_of, make, same};
+use super::{catalog, mixed};
 
 /// Planner support function of `ai_audio_embed` and its kin.
 ///
@@ -62,7 +62,10 @@ pub unsafe extern "C-unwind" fn ai_audio_similarity_support(
             request,
             pg_sys::NodeTag::T_SupportRequestSimplify,
         );
-        let replacement = simplify.and_then(|r| with_steady_arguments(r.root, r.fcall));
+        let replacement = simplify.and_then(|r| {
+            let plain = mixed::as_vectors(r.root, r.fcall);
+            with_steady_arguments(r.root, plain.unwrap_or(r.fcall)).or(plain)
+        });
         pg_sys::Datum::from(replacement.unwrap_or(std::ptr::null_mut()))
     }
 }

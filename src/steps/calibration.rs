@@ -104,14 +104,25 @@ pub fn prior(prior: Option<f64>) -> Result<f64, Error> {
     }
 }
 
-/// The similarity of two voiceprints; nothing if either is missing or zero.
+/// Length of a voiceprint without the zeros that option `dimensions` appends.
+pub fn without_padding(voiceprint: &[f32]) -> usize {
+    let last = voiceprint.iter().rposition(|x| *x != 0.0);
+    last.map_or(0, |at| at + 1)
+}
+
+/// The similarity of two voiceprints, of which one may be padded with zeros; nothing if either is missing or zero.
 ///
 /// # Errors
 /// [`Error::Argument`] for different dimensions.
 pub fn similarity(a: Option<Vector>, b: Option<Vector>) -> Result<Option<f64>, Error> {
-    let (Some(Vector(a)), Some(Vector(b))) = (a, b) else {
+    let (Some(Vector(mut a)), Some(Vector(mut b))) = (a, b) else {
         return Ok(None);
     };
+    let common = a.len().min(b.len());
+    if without_padding(&a) <= common && without_padding(&b) <= common {
+        a.truncate(common);
+        b.truncate(common);
+    }
     if a.len() != b.len() {
         let message = format!(
             "different dimensions: {} and {}; voiceprints of different models cannot be compared",

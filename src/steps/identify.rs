@@ -18,9 +18,11 @@ use crate::vector::Vector;
 
 /// Nearest rows that are looked at, unless asked otherwise; fewer than hnsw.ef_search by default.
 const CANDIDATES: u32 = 20;
-#[derive(Debug, Default, Deserialize)]
+
+/// Options of `ai_voice_identify`.
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct IdentifyOptions {
+pub struct IdentifyOptions {
     /// The library's column of names; "name" if not given.
     name: Option<String>,
     /// Its column of voiceprints; its only vector column if not given.
@@ -28,18 +30,21 @@ struct IdentifyOptions {
     /// Speech in the probe, and in the library's recordings, seconds.
     duration: Option<f64>,
     library_duration: Option<f64>,
+    /// Whether they went through a telephone or another 8 kHz channel.
+    narrowband: bool,
+    library_narrowband: bool,
     /// Nearest rows to look at.
-    candidates: Option<u32>,
+    pub candidates: Option<u32>,
     /// Probability that the speaker is in the library at all, before hearing.
     prior: Option<f64>,
     /// The least probability for a name.
-    min_probability: Option<f64>,
+    pub min_probability: Option<f64>,
     /// Whether to normalise against a sample of the library.
     normalize: Option<bool>,
     /// A calibration of `ai_voice_calibrate`; not together with `normalize`.
     calibration: Option<String>,
     /// The model that made the voiceprints.
-    model: Option<String>,
+    pub model: Option<String>,
 }
 
 /// What was found.
@@ -60,6 +65,27 @@ pub struct Identified {
     pub score: Option<f64>,
 }
 
+/// A voice that was heard.
+#[derive(Clone)]
+pub struct Probe {
+    /// Its voiceprint.
+    pub voice: Vector,
+    /// What is known of the recording, where that was measured.
+    pub side: Option<Side>,
+}
+
+/// A name of the library and how well it fits.
+pub struct Candidate {
+    /// As the library has it.
+    pub name: String,
+    /// That it is this one.
+    pub probability: f64,
+    /// Of its nearest row.
+    pub similarity: f64,
+    /// AS-norm.
+    pub score: Option<f64>,
+}
+
 /// Whose voice in a library the probe is, with the options of `ai_voice_identify`; `None` if the library is empty.
 ///
 /// # Errors
@@ -70,22 +96,59 @@ pub fn identify(
     given: Map<String, serde_json::Value>,
 ) -> Result<Option<Identified>, Error> {
     let options: IdentifyOptions = options::own(given)?;
+    let least = least(options.min_probability)?.unwrap_or(0.5);
+    let probe = Probe {
+        voice: probe,
+        side: None,
+    };
+    let all = rank(probe, library, &options, &[])?;
+    let Some(best) = all.first() else {
+        return Ok(None);
+    };
+    let runner_up = all.get(1);
+    Ok(Some(Identified {
+        name: (best.probability >= least).then(|| best.name.clone()),
+        probability: best.probability,
+        similarity: best.similarity,
+        margin: runner_up.map(|r| best.similarity - r.similarity),
+        nearest: best.name.clone(),
+        runner_up: runner_up.map(|r| r.name.clone()),
+        score: best.score,
+    }))
+}
+
+/// The names of a library by how near they are, nearest first, among `names` if there are any.
+///
+/// # Errors
+/// As [`identify`].
+pub fn rank(
+    probe: Probe,
+    library: pg_sys::Oid,
+    options: &IdentifyOptions,
+    names: &[String],
+) -> Result<Vec<Candidate>, Error> {
+    let given = side("duration", options.duration, options.narrowband)?;
     let sides = [
-        side("duration", options.duration, false)?,
-        side("library_duration", options.library_duration, false)?,
+        probe.side.unwrap_or(given),
+        side(
+            "library_duration",
+            options.library_duration,
+            options.library_narrowband,
+        )?,
     ];
-    let (prior, least) = (prior(options.prior)?, least(options.min_probability)?);
-    let scale = Scale::of(&options)?;
+    let prior = prior(options.prior)?;
+    let scale = Scale::of(options)?;
     let library = Library::find(
         library,
         options.name.as_deref(),
         options.voiceprint.as_deref(),
     )?;
-    let candidates =
-        best_of_each_name(library.nearest(&probe, options.candidates.unwrap_or(CANDIDATES))?);
-    let Some(best) = candidates.first() else {
-        return Ok(None);
-    };
+    let probe = library.fitted(probe.voice);
+    let count = options.candidates.unwrap_or(CANDIDATES);
+    let candidates = best_of_each_name(library.nearest(&probe, count, names)?);
+    if candidates.is_empty() {
+        return Ok(Vec::new());
+    }
     let cohort = if scale.normalised.is_some() {
         library.cohort(&probe)?
     } else {
@@ -96,30 +159,35 @@ pub fn identify(
         .map(|c| scale.rate(c, &cohort, sides))
         .collect();
     // The speaker is in the library with probability `prior`, and every row was equally likely to be theirs.
-    let odds = prior / (1.0 - prior) / library.rows()?;
+    let rows = match names.len() {
+        0 => library.rows()?,
+        some => library.rows()?.min(some as f64),
+    };
+    let odds = prior / (1.0 - prior) / rows;
     // Candidates and "nobody" are exclusive hypotheses; ratios are scaled by the largest so that none overflows.
     let top = rated.iter().map(|r| r.llr).fold(0.0, f64::max);
     let weight = |llr: f64| odds * (llr - top).exp();
     let all: f64 = rated.iter().map(|r| weight(r.llr)).sum::<f64>() + (-top).exp();
-    // However far the best is ahead, it is no surer than one comparison can make it.
-    let surest = prior / (prior + (1.0 - prior) * (-rated[0].highest).exp());
-    let probability = (weight(rated[0].llr) / all).min(surest);
-    let runner_up = candidates.get(1);
-    Ok(Some(Identified {
-        name: (probability >= least).then(|| best.name.clone()),
-        probability,
-        similarity: best.similarity,
-        margin: runner_up.map(|r| best.similarity - r.similarity),
-        nearest: best.name.clone(),
-        runner_up: runner_up.map(|r| r.name.clone()),
-        score: rated[0].score,
-    }))
+    // However far a candidate is ahead, it is no surer than one comparison can make it.
+    let surest = |r: &Rated| prior / (prior + (1.0 - prior) * (-r.highest).exp());
+    let candidate = |(voice, r): (Voice, Rated)| Candidate {
+        name: voice.name,
+        probability: (weight(r.llr) / all).min(surest(&r)),
+        similarity: voice.similarity,
+        score: r.score,
+    };
+    Ok(candidates.into_iter().zip(rated).map(candidate).collect())
 }
 
-fn least(probability: Option<f64>) -> Result<f64, Error> {
-    match probability.unwrap_or(0.5) {
-        p if (0.0..=1.0).contains(&p) => Ok(p),
-        p => Err(Error::Options(format!(
+/// The least probability that was asked for.
+///
+/// # Errors
+/// [`Error::Options`] outside 0 to 1.
+pub fn least(probability: Option<f64>) -> Result<Option<f64>, Error> {
+    match probability {
+        None => Ok(None),
+        Some(p) if (0.0..=1.0).contains(&p) => Ok(Some(p)),
+        Some(p) => Err(Error::Options(format!(
             "option \"min_probability\" is a probability from 0 to 1, not {p}"
         ))),
     }

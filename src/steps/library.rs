@@ -7,6 +7,7 @@ use voice::similarity::cosine;
 
 use crate::errors::Error;
 use crate::query;
+use crate::steps::calibration::without_padding;
 use crate::vector::{Vector, oid_of};
 
 /// Rows of the cohort, and pages of the library that they are sampled from.
@@ -34,6 +35,8 @@ pub struct Library {
     vector_schema: String,
     /// vector or halfvec.
     kind: &'static str,
+    /// Dimensions that the column is declared with.
+    dimensions: Option<usize>,
     /// How many rows it has as far as Postgres knows; not positive if that is not at all.
     estimated_rows: f64,
     /// The part of its pages to sample; nothing for what cannot be sampled.
@@ -80,7 +83,8 @@ impl Library {
                 "{relation} has no column \"{name}\": name it in option \"name\""
             )));
         }
-        let (voiceprint, vector_type) = voiceprint_column(&relation, &columns, voiceprint)?;
+        let (voiceprint, vector_type, dimensions) =
+            voiceprint_column(&relation, &columns, voiceprint)?;
         let sampled = matches!(kind.as_deref(), Some("r" | "m" | "p"));
         Ok(Library {
             relation,
@@ -88,28 +92,49 @@ impl Library {
             voiceprint: quoted(voiceprint),
             vector_schema: vector_schema()?,
             kind: vector_type,
+            dimensions,
             estimated_rows,
             sample_percent: sampled
                 .then(|| (100.0 * COHORT_PAGES / pages.max(COHORT_PAGES)).min(100.0)),
         })
     }
 
-    /// The rows nearest to the probe, by the index if there is one.
+    /// The probe as wide as the column is, where zeros make that difference.
+    pub fn fitted(&self, mut probe: Vector) -> Vector {
+        if let Some(wide) = self.dimensions
+            && without_padding(&probe.0) <= wide
+        {
+            probe.0.resize(wide, 0.0);
+        }
+        probe
+    }
+
+    /// The rows nearest to the probe, by the index if there is one; among some names, if there are any.
     ///
     /// # Errors
     /// What Postgres says.
-    pub fn nearest(&self, probe: &Vector, count: u32) -> Result<Vec<Voice>, Error> {
+    pub fn nearest(
+        &self,
+        probe: &Vector,
+        count: u32,
+        names: &[String],
+    ) -> Result<Vec<Voice>, Error> {
         let Library {
+            name,
             voiceprint,
             vector_schema,
             kind,
             ..
         } = self;
+        let among = match names {
+            [] => String::new(),
+            _ => format!("WHERE {name}::pg_catalog.text OPERATOR(pg_catalog.=) ANY ($2)"),
+        };
         let order = format!(
-            "ORDER BY {voiceprint} OPERATOR({vector_schema}.<=>) $1::{vector_schema}.{kind} LIMIT {}",
+            "{among} ORDER BY {voiceprint} OPERATOR({vector_schema}.<=>) $1::{vector_schema}.{kind} LIMIT {}",
             count.clamp(1, 1000)
         );
-        self.select("", &order, probe)
+        self.select("", &order, probe, names)
     }
 
     /// How many rows it has, at least 1: Postgres' estimate, else counted up to a limit.
@@ -136,11 +161,17 @@ impl Library {
         let sample = sample
             .map(|p| format!("TABLESAMPLE SYSTEM ({p}) REPEATABLE (0)"))
             .unwrap_or_default();
-        self.select(&sample, &format!("LIMIT {COHORT}"), probe)
+        self.select(&sample, &format!("LIMIT {COHORT}"), probe, &[])
     }
 
     /// Rows with a name and a voiceprint that can be compared, as the caller may see them.
-    fn select(&self, sample: &str, rest: &str, probe: &Vector) -> Result<Vec<Voice>, Error> {
+    fn select(
+        &self,
+        sample: &str,
+        rest: &str,
+        probe: &Vector,
+        names: &[String],
+    ) -> Result<Vec<Voice>, Error> {
         let Library {
             relation,
             name,
@@ -156,10 +187,13 @@ impl Library {
         );
         let oid = oid_of("vector");
         // SAFETY: the OID is that of the value's type.
-        let probe_argument = unsafe { DatumWithOid::new(probe.clone(), oid) };
+        let mut arguments = vec![unsafe { DatumWithOid::new(probe.clone(), oid) }];
+        if !names.is_empty() {
+            arguments.push(names.to_vec().into());
+        }
         Spi::connect(|client| {
             let mut voices = Vec::new();
-            for row in client.select(&query, None, &[probe_argument])? {
+            for row in client.select(&query, None, &arguments)? {
                 let voice = row["name"]
                     .value::<String>()?
                     .zip(row["voiceprint"].value::<Vec<f32>>()?);
@@ -182,9 +216,12 @@ impl Library {
     }
 }
 
-/// The columns of a relation: name and type.
-fn columns(relation: pg_sys::Oid) -> Result<Vec<(String, pg_sys::Oid)>, Error> {
-    let query = "SELECT attname::pg_catalog.text AS name, atttypid AS type FROM pg_catalog.pg_attribute
+/// Name, type and its modifier, which is a vector's dimensions or -1.
+type Column = (String, pg_sys::Oid, i32);
+
+/// The columns of a relation.
+fn columns(relation: pg_sys::Oid) -> Result<Vec<Column>, Error> {
+    let query = "SELECT attname::pg_catalog.text AS name, atttypid AS type, atttypmod AS modifier FROM pg_catalog.pg_attribute
          WHERE attrelid OPERATOR(pg_catalog.=) $1 AND attnum OPERATOR(pg_catalog.>) 0 AND NOT attisdropped ORDER BY attnum";
     Spi::connect(|client| {
         let rows = client.select(query, None, &[relation.into()])?;
@@ -194,18 +231,19 @@ fn columns(relation: pg_sys::Oid) -> Result<Vec<(String, pg_sys::Oid)>, Error> {
                 row["type"]
                     .value::<pg_sys::Oid>()?
                     .unwrap_or(pg_sys::InvalidOid),
+                row["modifier"].value::<i32>()?.unwrap_or(-1),
             ))
         };
         rows.map(pair).collect()
     })
 }
 
-/// The named column, or the only one that holds vectors, and its type's name.
+/// The named column, or the only one that holds vectors, its type's name and its dimensions.
 fn voiceprint_column<'a>(
     relation: &str,
-    columns: &'a [(String, pg_sys::Oid)],
+    columns: &'a [Column],
     wanted: Option<&str>,
-) -> Result<(&'a str, &'static str), Error> {
+) -> Result<(&'a str, &'static str, Option<usize>), Error> {
     let kinds = ["vector", "halfvec"].map(|kind| (oid_of(kind), kind));
     let kind = |oid: pg_sys::Oid| {
         kinds
@@ -216,7 +254,10 @@ fn voiceprint_column<'a>(
     let fit: Vec<_> = columns
         .iter()
         .filter(|c| wanted.is_none_or(|w| w == c.0))
-        .filter_map(|c| kind(c.1).map(|kind| (c.0.as_str(), kind)))
+        .filter_map(|c| {
+            let dimensions = usize::try_from(c.2).ok().filter(|d| *d > 0);
+            kind(c.1).map(|kind| (c.0.as_str(), kind, dimensions))
+        })
         .collect();
     match (fit.first(), fit.len(), wanted) {
         (Some(column), 1, _) => Ok(*column),

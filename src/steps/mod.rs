@@ -7,4 +7,5 @@ pub mod hearing;
 pub mod identify;
 pub mod library;
 pub mod names;
+pub mod padding;
 pub mod recognition;

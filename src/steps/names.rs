@@ -4,13 +4,22 @@
 use pgrx::prelude::*;
 use serde_json::{Map, Value};
 
+use crate::call::arguments;
 use crate::errors::Error;
-use crate::query;
-use crate::steps::identify::identify;
+use crate::steps::identify::{Identified, identify};
 use crate::vector::Vector;
 
 /// Probability at which two speakers may have one name: a voice that was taken for two.
 const SURE: f64 = 0.9;
+
+/// A speaker's name and how sure it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Named {
+    /// As the library has it.
+    pub name: String,
+    /// That it is this one.
+    pub probability: f64,
+}
 
 /// A table of known voices and how to ask it.
 pub struct Names {
@@ -41,8 +50,7 @@ impl Names {
             let message = "option \"library\" is a table's name, or {table: 'name', ..} with options of ai_voice_identify";
             return Err(Error::Options(message.into()));
         };
-        let resolve = "SELECT pg_catalog.to_regclass($1)::pg_catalog.oid";
-        let table = query::one::<pg_sys::Oid>(resolve, &[name.as_str().into()])?;
+        let table = arguments::relation(&name)?;
         let missing = || {
             Error::Options(format!(
                 "option \"library\": relation \"{name}\" does not exist"
@@ -54,7 +62,7 @@ impl Names {
         })
     }
 
-    /// The names of speakers, each with a voice and seconds of speech; `None` for nobody's. A name is one speaker's: the
+    /// The names of speakers, each given by a voice and seconds of speech; `None` for nobody's. A name is one speaker's: the
     /// one it fits best, and others only where it is nearly sure.
     ///
     /// # Errors
@@ -62,25 +70,28 @@ impl Names {
     pub fn names_of(
         &self,
         speakers: &[(Option<Vector>, f64)],
-    ) -> Result<Vec<Option<String>>, Error> {
+    ) -> Result<Vec<Option<Named>>, Error> {
         let found = speakers.iter().map(|(voice, seconds)| match voice {
             Some(voice) => self.ask(voice, *seconds),
             None => Ok(None),
         });
-        let found: Vec<Option<(String, f64)>> = found.collect::<Result<_, _>>()?;
+        let found: Vec<Option<Named>> = found.collect::<Result<_, _>>()?;
         let best = |name: &str| {
-            let others = found.iter().flatten().filter(|f| f.0 == name);
-            others.map(|f| f.1).fold(0.0, f64::max)
+            let others = found.iter().flatten().filter(|f| f.name == name);
+            others.map(|f| f.probability).fold(0.0, f64::max)
         };
-        let kept = |f: &(String, f64)| (f.1 >= best(&f.0).min(SURE)).then(|| f.0.clone());
+        let kept = |f: &Named| (f.probability >= best(&f.name).min(SURE)).then(|| f.clone());
         Ok(found.iter().map(|f| f.as_ref().and_then(kept)).collect())
     }
 
-    /// A name and its probability.
-    fn ask(&self, voice: &Vector, seconds: f64) -> Result<Option<(String, f64)>, Error> {
+    fn ask(&self, voice: &Vector, seconds: f64) -> Result<Option<Named>, Error> {
         let mut options = self.options.clone();
         options.entry("duration").or_insert(seconds.into());
         let found = identify(voice.clone(), self.table, options)?;
-        Ok(found.and_then(|f| f.name.map(|name| (name, f.probability))))
+        let named = |f: Identified| {
+            let probability = f.probability;
+            f.name.map(|name| Named { name, probability })
+        };
+        Ok(found.and_then(named))
     }
 }

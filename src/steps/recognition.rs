@@ -1,30 +1,30 @@
 //! A recognition in progress: what `ai_audio_transcribe` and `ai_audio_sentences` pull sentences from.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
-use audio::recording::Encoded;
 use audio::{Info, Input, Reader, Selection};
 use diarize::Diarization;
-use onnx::Cancel;
-use pgrx::prelude::*;
 use serde::{Deserialize, Deserializer};
 use transcribe::speakers::{Attribution, Grouping, Spoken};
 use transcribe::{Detected, Language, Sentence, Transcriber};
 use vad::Vad;
 
 use crate::call::arguments::{Call, Source};
+use crate::call::encoded;
 use crate::call::options::{Channel, Common};
 use crate::call::recording::Recording;
 use crate::errors::Error;
 use crate::models::{Engine, Loaded, Model, Task};
-use crate::steps::diarization::Networks;
-use crate::{interrupt, settings, stats};
+use crate::progress::{self, Stage};
+use crate::steps::diarization::{self, Networks, SpeakerOptions};
+use crate::steps::names::{Named, Names};
+use crate::steps::padding;
+use crate::vector::Vector;
+use crate::{interrupt, stats};
 
 /// The model when none is named.
 const DEFAULT_MODEL: &str = "audio_transcription";
-/// Time between two reports of progress.
-const REPORT_EVERY: Duration = Duration::from_secs(2);
 /// Widest beam: memory grows with it.
 const MAX_BEAMS: u32 = 16;
 
@@ -48,8 +48,9 @@ pub struct RecognitionOptions {
     temperature: Option<f32>,
     /// Whether to tell speakers apart.
     diarization: Option<bool>,
-    speaker_count: Option<u32>,
     diarization_mode: Mode,
+    /// Whether sentences come with the voiceprint of their speaker.
+    pub voiceprints: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -104,15 +105,6 @@ impl RecognitionOptions {
         if let Some(t) = self.temperature.filter(|t| !(0.0..=1.0).contains(t)) {
             return wrong(format!("temperature is between 0 and 1, not {t}"));
         }
-        if let Some(n) = self
-            .speaker_count
-            .filter(|n| !(1..=diarize::MAX_SPEAKERS as u32).contains(n))
-        {
-            return wrong(format!(
-                "speaker_count is between 1 and {}, not {n}",
-                diarize::MAX_SPEAKERS
-            ));
-        }
         Ok(transcribe::Options {
             language: self.lang.or(self.language),
             task: match self.task {
@@ -125,13 +117,6 @@ impl RecognitionOptions {
             beam_size: self.beam_size.map(|n| n as usize),
             temperature: self.temperature,
         })
-    }
-
-    fn diarization(&self) -> diarize::Options {
-        diarize::Options {
-            speaker_count: self.speaker_count.map(|n| n as usize),
-            ..diarize::Options::default()
-        }
     }
 
     fn grouping(&self) -> Grouping {
@@ -150,9 +135,51 @@ enum Telling {
     No,
     /// Each channel is a speaker, as in a call recorded with a side per channel.
     ByChannel,
+    /// The same where their voices are asked for.
+    BySide(Networks, Engine),
     /// By their voices.
-    ByVoice(Networks, diarize::Options, Engine),
+    ByVoice(Networks, Engine),
 }
+
+/// What a part of a recognition gives: sentences of a channel and who speaks there.
+pub struct Said {
+    /// The channel.
+    pub channel: u32,
+    /// The sentences in order.
+    pub spoken: Vec<Spoken>,
+    /// Names and voices of the speakers, by their number.
+    pub speakers: Arc<Speakers>,
+}
+
+/// What is known of the speakers of a channel.
+#[derive(Default)]
+pub struct Speakers {
+    found: Option<Arc<Diarization>>,
+    names: Vec<Option<Named>>,
+    voices: Vec<Option<Vector>>,
+}
+
+impl Speakers {
+    /// Who a speaker is.
+    pub fn name(&self, speaker: usize) -> Option<&Named> {
+        self.names.get(speaker)?.as_ref()
+    }
+
+    /// A speaker's voiceprint.
+    pub fn voice(&self, speaker: usize) -> Option<Vector> {
+        self.voices.get(speaker)?.clone()
+    }
+}
+
+/// Sentences of a channel: recognised now, or by an earlier call of the statement.
+#[allow(clippy::large_enum_variant)] // one per statement
+enum Work {
+    Now(Transcriber, Parts),
+    Before(Arc<Parts>, usize),
+}
+
+/// The sentences of a channel, as they came.
+type Parts = Vec<Vec<Sentence>>;
 
 /// A recording that is being recognised, channel after channel. Nothing runs between two calls of
 /// [`Recognition::next`].
@@ -165,14 +192,18 @@ pub struct Recognition {
     options: transcribe::Options,
     channels: Vec<u32>,
     waiting: VecDeque<(u32, audio::Channel)>,
-    current: Option<(u32, Transcriber)>,
+    current: Option<(u32, audio::Channel, Work)>,
     telling: Telling,
-    /// Who speaks when on the current channel, where that is told by voice.
-    speakers: Option<Diarization>,
+    shape: diarize::Options,
+    library: Option<Names>,
+    /// Who speaks on the current channel.
+    speakers: Arc<Speakers>,
+    /// What the recognition depends on beside the recording and the channel.
+    detail: String,
+    counted: bool,
     attribution: Attribution,
     model: Loaded<transcribe::Model>,
     vad: Loaded<Vad>,
-    progress: Option<Progress>,
 }
 
 impl Recognition {
@@ -184,6 +215,7 @@ impl Recognition {
     pub fn start(
         call: &Call,
         common: &Common,
+        speakers: &SpeakerOptions,
         own: RecognitionOptions,
         shows_speakers: bool,
     ) -> Result<Self, Error> {
@@ -197,13 +229,23 @@ impl Recognition {
         }
         .selection()?;
         let engine = Engine::current();
-        let telling = match own.diarization.unwrap_or(shows_speakers) {
+        let (shape, library) = (speakers.checked()?, speakers.library()?);
+        let voices = library.is_some() || own.voiceprints;
+        let telling = match own.diarization.unwrap_or(shows_speakers || voices) {
+            false if voices => {
+                let message = "diarization false leaves no speakers for library and voiceprints";
+                return Err(Error::Options(message.into()));
+            }
             false => Telling::No,
-            true if common.channel == Channel::Each => Telling::ByChannel,
-            true => Telling::ByVoice(Networks::find()?, own.diarization(), engine.clone()),
+            true if common.channel != Channel::Each => {
+                Telling::ByVoice(Networks::find()?, engine.clone())
+            }
+            true if voices => Telling::BySide(Networks::find()?, engine.clone()),
+            true => Telling::ByChannel,
         };
         options.words |= matches!(telling, Telling::ByVoice(..)); // speakers change between words
-        let recording = Recording::new(&call.source)?;
+        let recording = Recording::with(&call.source, common)?;
+        let detail = format!("{:?} {options:?}", model.path);
         let (input, info, vad, model) = interrupt::run(|cancel| -> Result<_, Error> {
             let input = recording.open(cancel)?;
             let info = audio::probe(&input, cancel.flag());
@@ -229,10 +271,9 @@ impl Recognition {
             Channel::Each => each(info.channels),
         };
         let file_url = match &call.source {
-            Source::Text(text) => Some(source::redact(text)),
+            Source::Text(text) => Some(encoded::shown(text)),
             Source::Bytes(_) => None,
         };
-        let progress = settings::progress().then(|| Progress::new(&recording));
         let channels = waiting.iter().map(|(id, _)| *id).collect();
         Ok(Self {
             recording,
@@ -245,50 +286,88 @@ impl Recognition {
             waiting,
             current: None,
             telling,
-            speakers: None,
+            shape,
+            library,
+            speakers: Arc::default(),
+            detail,
+            counted: false,
             attribution: Attribution::new(own.grouping()),
             model,
             vad,
-            progress,
         })
     }
 
-    /// The next sentences and their channel; `None` at the end.
+    /// The next sentences; `None` at the end.
     ///
     /// # Errors
     /// Those of the recording and the models.
-    pub fn next(&mut self) -> Result<Option<(u32, Vec<Spoken>)>, Error> {
+    pub fn next(&mut self) -> Result<Option<Said>, Error> {
         loop {
-            let Some((channel, transcriber)) = &mut self.current else {
+            let Some((id, channel, work)) = &mut self.current else {
                 let Some((id, channel)) = self.waiting.pop_front() else {
                     return Ok(None);
                 };
-                self.speakers = self.diarize(channel)?;
-                self.current = Some((id, self.transcriber(channel)?));
+                self.speakers = self.who(channel)?;
+                self.current = Some((id, channel, self.work(channel)?));
                 continue;
             };
-            let (channel, before) = (*channel, transcriber.done_ms());
-            let (model, vad) = (&mut *self.model, &mut *self.vad);
-            let recording = &self.recording;
-            let sentences = interrupt::run(|cancel| {
-                let next = stats::INFERENCE_US.time(|| transcriber.next(model, vad, cancel));
-                next.map_err(|e| recording.blame(e))
-            })?;
-            let done_ms = transcriber.done_ms();
-            stats::AUDIO_MS.add(done_ms.saturating_sub(before));
-            if let Some(progress) = &mut self.progress {
-                progress.report(done_ms, self.info.duration_ms);
-            }
+            let (id, channel) = (*id, *channel);
+            let sentences = match work {
+                Work::Before(parts, at) => {
+                    *at += 1;
+                    parts.get(*at - 1).cloned()
+                }
+                Work::Now(transcriber, parts) => {
+                    let before = transcriber.done_ms();
+                    let (model, vad) = (&mut *self.model, &mut *self.vad);
+                    let recording = &self.recording;
+                    let total = self.info.duration_ms.unwrap_or(0);
+                    let sentences = interrupt::run(|cancel| {
+                        progress::stage(Stage::Transcribing, total);
+                        progress::done(before);
+                        let next =
+                            stats::INFERENCE_US.time(|| transcriber.next(model, vad, cancel));
+                        next.map_err(|e| recording.blame(e))
+                    })?;
+                    let done_ms = transcriber.done_ms();
+                    stats::AUDIO_MS.add(done_ms.saturating_sub(before));
+                    parts.extend(sentences.clone());
+                    sentences
+                }
+            };
             let ended = sentences.is_none();
-            let mut spoken = self.attribute(channel, sentences.unwrap_or_default());
+            let mut spoken = self.attribute(id, sentences.unwrap_or_default());
             if ended {
-                self.current = None;
+                if let Some((_, _, Work::Now(_, parts))) = self.current.take() {
+                    let all = || Ok(parts);
+                    self.recording.once("words", || self.detail(channel), all)?;
+                }
                 spoken.extend(self.attribution.finish());
             }
             if !spoken.is_empty() {
-                return Ok(Some((channel, spoken)));
+                return Ok(Some(Said {
+                    channel: id,
+                    spoken,
+                    speakers: Arc::clone(&self.speakers),
+                }));
             }
         }
+    }
+
+    fn detail(&self, channel: audio::Channel) -> String {
+        format!("{} {:?} {channel:?}", self.detail, self.selection)
+    }
+
+    /// What is to be done for a channel, or was by an earlier call of the statement.
+    fn work(&mut self, channel: audio::Channel) -> Result<Work, Error> {
+        let before = self.recording.known("words", || self.detail(channel))?;
+        if let Some(parts) = before {
+            return Ok(Work::Before(parts, 0));
+        }
+        if !std::mem::replace(&mut self.counted, true) {
+            stats::CALLS.add(1);
+        }
+        Ok(Work::Now(self.transcriber(channel)?, Vec::new()))
     }
 
     /// The language of the first speech; `None` if nobody speaks.
@@ -299,6 +378,7 @@ impl Recognition {
         let Some((_, channel)) = self.waiting.pop_front() else {
             return Ok(None);
         };
+        stats::CALLS.add(1);
         let transcriber = self.transcriber(channel)?;
         let (model, vad) = (&mut *self.model, &mut *self.vad);
         interrupt::run(|cancel| {
@@ -328,46 +408,62 @@ impl Recognition {
         !matches!(self.telling, Telling::No)
     }
 
-    /// Who speaks when on a channel, where that is told by voice.
-    fn diarize(&self, channel: audio::Channel) -> Result<Option<Diarization>, Error> {
-        let Telling::ByVoice(networks, options, engine) = &self.telling else {
-            return Ok(None);
-        };
+    /// Who speaks on a channel.
+    fn who(&self, channel: audio::Channel) -> Result<Arc<Speakers>, Error> {
         let selection = Selection {
             channel,
             ..self.selection.clone()
         };
-        let (input, recording) = (&self.input, &self.recording);
-        let run = |cancel: &Cancel| {
-            networks.diarize(
+        let found = match &self.telling {
+            Telling::No | Telling::ByChannel => return Ok(Arc::default()),
+            // The channels are one conversation: its sides are heard together.
+            Telling::BySide(networks, engine) => diarization::sides(
+                networks,
                 engine,
-                &mut Encoded::new(input, &selection),
-                options,
-                cancel,
-            )
+                &self.recording,
+                &self.input,
+                &self.selection,
+                &self.shape,
+            )?,
+            Telling::ByVoice(networks, engine) => {
+                let (input, recording, shape) = (&self.input, &self.recording, &self.shape);
+                diarization::once(recording, &selection, shape, || {
+                    interrupt::run(|cancel| {
+                        recording.stage(Stage::Diarizing, input, &selection, cancel);
+                        let mut encoded = recording.rereading(input, &selection);
+                        let found = networks.diarize(engine, &mut encoded, shape, cancel);
+                        found.map_err(|e| recording.blame(e))
+                    })
+                })?
+            }
         };
-        interrupt::run(|cancel| run(cancel).map_err(|e| recording.blame(e))).map(Some)
+        let names = self.library.as_ref().map(|l| diarization::names(&found, l));
+        let voice = |s| {
+            diarization::voice(&found, s)
+                .map(padding::padded)
+                .transpose()
+        };
+        Ok(Arc::new(Speakers {
+            voices: (0..found.speakers.len())
+                .map(voice)
+                .collect::<Result<_, _>>()?,
+            names: names.transpose()?.unwrap_or_default(),
+            found: Some(found),
+        }))
     }
 
     /// Gives sentences to their speakers.
     fn attribute(&mut self, channel: u32, sentences: Vec<Sentence>) -> Vec<Spoken> {
-        let alone = if matches!(self.telling, Telling::ByChannel) {
-            channel as usize
-        } else {
-            0
-        };
-        let Some(speakers) = &self.speakers else {
-            return sentences
-                .into_iter()
-                .map(|sentence| Spoken {
-                    speaker: alone,
-                    sentence,
-                })
-                .collect();
+        let by_voice = matches!(self.telling, Telling::ByVoice(..));
+        let Some(found) = self.speakers.found.as_ref().filter(|_| by_voice) else {
+            let by_channel = matches!(self.telling, Telling::ByChannel | Telling::BySide(..));
+            let speaker = if by_channel { channel as usize } else { 0 };
+            let spoken = |sentence| Spoken { speaker, sentence };
+            return sentences.into_iter().map(spoken).collect();
         };
         let offset = self.selection.start_ms.unwrap_or(0);
         let who = |start: u64, end: u64| {
-            speakers.speaker_of(start.saturating_sub(offset), end.saturating_sub(offset))
+            found.speaker_of(start.saturating_sub(offset), end.saturating_sub(offset))
         };
         sentences
             .into_iter()
@@ -402,35 +498,5 @@ fn single(channel: Channel) -> Channel {
         Channel::Mix
     } else {
         channel
-    }
-}
-
-/// Says every few seconds how far the work is.
-struct Progress {
-    name: String,
-    last: Instant,
-}
-
-impl Progress {
-    fn new(recording: &Recording) -> Self {
-        Progress {
-            name: recording.name().into(),
-            last: Instant::now(),
-        }
-    }
-
-    fn report(&mut self, done_ms: u64, of_ms: Option<u64>) {
-        if self.last.elapsed() < REPORT_EVERY {
-            return;
-        }
-        self.last = Instant::now();
-        let of = of_ms
-            .map(|ms| format!(" of {} s", ms / 1000))
-            .unwrap_or_default();
-        ereport!(
-            INFO,
-            PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
-            format!("{}: {} s{of} transcribed", self.name, done_ms / 1000)
-        );
     }
 }

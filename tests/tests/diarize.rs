@@ -143,6 +143,141 @@ fn a_library_names_the_speakers_it_knows() {
     );
 }
 
+#[test]
+fn a_row_may_be_a_speaker() {
+    let database = Database::new();
+    let mut client = database.connect();
+    let row = format!(
+        "SELECT count(*) = count(DISTINCT speaker_id) AND count(*) = 2 AND bool_and(embedding IS NOT NULL)
+           AND abs(sum(seconds) - (SELECT sum(seconds) FROM ai_audio_diarize('{0}'))) < 0.001
+           AND bool_and(seconds <= (end_time - start_time) / 1000.0)
+         FROM ai_audio_diarize('{0}', '{{per: \"speaker\"}}')",
+        conversation()
+    );
+    assert!(client.value::<bool>(&row));
+    client.fails(
+        &format!(
+            "SELECT ai_audio_diarize('{}', '{{per: \"word\"}}')",
+            conversation()
+        ),
+        SqlState::INVALID_PARAMETER_VALUE,
+        &["per", "turn", "speaker"],
+    );
+}
+
+/// Names come with the sentences, from the one diarization.
+#[test]
+fn sentences_clips_and_subtitles_have_names() {
+    let database = Database::new();
+    let mut client = database.connect();
+    client.run(&format!(
+        "CREATE TABLE lib (name text, v vector(192)); INSERT INTO lib VALUES ('Diane', ai_audio_embed('{}')), ('Carlo', ai_audio_embed('{}'))",
+        clip("diane-1.wav"),
+        clip("carlo-1.wav")
+    ));
+    let file = conversation();
+    let library = r#"{"library": "lib"}"#;
+    let rows = client
+        .query(
+            &format!(
+                "SELECT DISTINCT speaker_id, speaker_name, speaker_probability, embedding IS NULL FROM ai_audio_sentences('{file}', '{library}')"
+            ),
+            &[],
+        )
+        .unwrap();
+    let named: Vec<(i32, Option<String>, Option<f64>)> = rows
+        .iter()
+        .map(|r| (r.get(0), r.get(1), r.get(2)))
+        .collect();
+    assert_eq!(named.len(), 2, "{named:?}");
+    let of = |name: Option<&str>| {
+        named
+            .iter()
+            .find(|n| n.1.as_deref() == name)
+            .map(|n| (n.0, n.2))
+    };
+    let diane = of(Some("Diane")).expect("she is in the library");
+    assert!(diane.1.is_some_and(|p| p > 0.5 && p <= 1.0));
+    assert_eq!(of(None).map(|n| n.1), Some(None), "Sheila is not");
+    assert!(
+        rows.iter().all(|r| r.get::<_, bool>(3)),
+        "voiceprints are for those who ask"
+    );
+    // The same numbers and names as in the diarization.
+    let other: i64 = client.value(&format!(
+        "SELECT count(*) FROM (SELECT DISTINCT speaker_id, speaker_name FROM ai_audio_sentences('{file}', '{library}')) s
+         FULL JOIN (SELECT DISTINCT speaker_id, name FROM ai_audio_diarize('{file}', '{library}')) d USING (speaker_id)
+         WHERE speaker_name IS DISTINCT FROM name"
+    ));
+    assert_eq!(other, 0);
+    let voices: bool = client.value(&format!(
+        "SELECT bool_and(s.embedding = d.embedding) FROM ai_audio_sentences('{file}', '{{voiceprints: true}}') s JOIN ai_audio_diarize('{file}') d USING (speaker_id)"
+    ));
+    assert!(voices);
+    let json: Vec<String> = client.column(&format!(
+        "SELECT s->>'speaker_name' FROM jsonb_path_query(ai_audio_transcript('{file}', '{library}'), '$.transcripts[*].speakers[*]') s WHERE s ? 'speaker_name'"
+    ));
+    assert_eq!(json, ["Diane"]);
+    let subtitles: String = client.value(&format!(
+        "SELECT ai_audio_transcribe(source => '{file}', options => '{{\"library\": \"lib\", \"output_type\": \"srt\"}}')"
+    ));
+    assert!(
+        subtitles.contains("\nDiane: ") && subtitles.contains("\nSpeaker "),
+        "{subtitles}"
+    );
+    let clips: Vec<Option<String>> = client.column(&format!(
+        "SELECT name FROM ai_audio_segments('{file}', '{{\"library\": \"lib\", \"joined\": true}}') ORDER BY name"
+    ));
+    assert_eq!(clips, [Some("Diane".into()), None]);
+    client.fails(
+        &format!("SELECT * FROM ai_audio_sentences('{file}', '{{\"library\": \"lib\", \"diarization\": false}}')"),
+        SqlState::INVALID_PARAMETER_VALUE,
+        &["diarization"],
+    );
+}
+
+/// A call recorded with a side per channel: a name per channel.
+#[test]
+fn each_side_of_a_call_has_its_name() {
+    let database = Database::new();
+    let mut client = database.connect();
+    client.run(&format!(
+        "CREATE TABLE lib (name text, v vector(192)); INSERT INTO lib VALUES ('Diane', ai_audio_embed('{}')), ('Sheila', ai_audio_embed('{}'))",
+        clip("diane-1.wav"),
+        clip("sheila-1.wav")
+    ));
+    let samples = |name: &str| {
+        let bytes = std::fs::read(clip(name)).expect("a clip");
+        bytes[44..]
+            .chunks_exact(2)
+            .map(|s| i16::from_le_bytes([s[0], s[1]]))
+            .collect::<Vec<i16>>()
+    };
+    let (left, right) = (samples("diane-2.wav"), samples("sheila-2.wav"));
+    let length = left.len().max(right.len());
+    let at = |side: &[i16], i: usize| side.get(i).copied().unwrap_or(0).to_le_bytes();
+    let mut data: Vec<u8> = Vec::new();
+    for i in 0..length {
+        data.extend(at(&left, i));
+        data.extend(at(&right, i));
+    }
+    let mut file = wav(&[], 16_000);
+    file.truncate(44);
+    file[22..24].copy_from_slice(&2u16.to_le_bytes());
+    file[28..32].copy_from_slice(&64_000u32.to_le_bytes());
+    file[32..34].copy_from_slice(&4u16.to_le_bytes());
+    let size = data.len() as u32;
+    file[4..8].copy_from_slice(&(36 + size).to_le_bytes());
+    file[40..44].copy_from_slice(&size.to_le_bytes());
+    file.extend(data);
+    let scratch = Scratch::new();
+    let path = scratch.file("call.wav", &file);
+    let names: Vec<String> = client.column(&format!(
+        "SELECT DISTINCT channel_id || speaker_name FROM ai_audio_sentences('{path}', '{{\"channel\": \"each\", \"library\": \"lib\"}}') ORDER BY 1"
+    ));
+    assert_eq!(names, ["0Diane", "1Sheila"]);
+}
+
 /// The library is read as whoever asks, with row security.
 #[test]
 fn a_library_is_read_with_the_callers_privileges() {

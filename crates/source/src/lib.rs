@@ -29,9 +29,9 @@ pub use error::Error;
 pub use fetch::{FetchRules, fetch};
 pub use file::{FileRules, open_file};
 pub use hosts::check_allowed_host;
-pub use location::{Location, parse};
+pub use location::{Location, looks_like_one, parse};
 pub use redact::redact;
 pub use secret::Secret;
-pub use spool::Body;
+pub use spool::{Body, temporary_file};
 /// The URL type of [`Location::Url`].
 pub use url::Url;

@@ -35,6 +35,11 @@ impl fmt::Debug for Location {
     }
 }
 
+/// Whether `text` looks like something that names a recording, and not like a name or a JSON object.
+pub fn looks_like_one(text: &str) -> bool {
+    !text.trim_start().starts_with('{') && (text.contains('/') || text.starts_with("data:"))
+}
+
 /// Reads `text` as an absolute path, a `file://` URI or an `http(s)://` URL.
 ///
 /// A path is taken literally. A `file` URI is percent-decoded and must name no other host, query or

@@ -68,8 +68,11 @@ impl Drop for Spool {
     }
 }
 
-/// A file without a name. A server makes its directory for temporary files only when it needs one.
-fn temporary_file(dir: &Path) -> io::Result<File> {
+/// A file without a name in a directory. A server makes its directory for temporary files only when it needs one.
+///
+/// # Errors
+/// Those of the file system.
+pub fn temporary_file(dir: &Path) -> io::Result<File> {
     match tempfile::tempfile_in(dir) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             // Another session may be faster; if it did not work, the next line says why.

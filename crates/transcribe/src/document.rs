@@ -43,6 +43,9 @@ pub struct Transcript {
 pub struct Speaker {
     /// The speaker's number; 0 where speakers were not told apart.
     pub speaker_id: usize,
+    /// The speaker's name, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub speaker_name: Option<String>,
     /// The sentences in order.
     pub sentences: Vec<Entry>,
 }
@@ -81,8 +84,13 @@ impl From<&Word> for WordEntry {
 }
 
 impl Transcript {
-    /// Groups what was said on a channel by speaker; `words`: whether to list words.
-    pub fn new(channel_id: u32, spoken: &[Spoken], words: bool) -> Self {
+    /// Groups what was said on a channel by speaker; `words`: whether to list words; `name_of`: a speaker's name.
+    pub fn new(
+        channel_id: u32,
+        spoken: &[Spoken],
+        words: bool,
+        name_of: impl Fn(usize) -> Option<String>,
+    ) -> Self {
         let mut speakers: Vec<Speaker> = Vec::new();
         for (i, s) in spoken.iter().enumerate() {
             let at = speakers.partition_point(|other| other.speaker_id < s.speaker);
@@ -94,6 +102,7 @@ impl Transcript {
                     at,
                     Speaker {
                         speaker_id: s.speaker,
+                        speaker_name: name_of(s.speaker),
                         sentences: Vec::new(),
                     },
                 );
@@ -165,7 +174,9 @@ mod tests {
                 original_sampling_rate: 16_000,
                 original_duration_in_milliseconds: Some(3834),
             },
-            transcripts: vec![Transcript::new(0, &said, false)],
+            transcripts: vec![Transcript::new(0, &said, false, |s| {
+                (s == 1).then(|| "Ann".into())
+            })],
         };
         assert_eq!(
             serde_json::to_string(&document).unwrap(),
@@ -174,7 +185,7 @@ mod tests {
                 r#""original_sampling_rate":16000,"original_duration_in_milliseconds":3834},"transcripts":[{"channel_id":0,"#,
                 r#""speakers":[{"speaker_id":0,"sentences":[{"sentence_id":1,"start_time":100,"end_time":600,"#,
                 r#""text":"Hello world.","language":"en","confidence":0.5},{"sentence_id":3,"start_time":1500,"#,
-                r#""end_time":2000,"text":"Bye.","language":"en","confidence":0.5}]},{"speaker_id":1,"sentences":[{"#,
+                r#""end_time":2000,"text":"Bye.","language":"en","confidence":0.5}]},{"speaker_id":1,"speaker_name":"Ann","sentences":[{"#,
                 r#""sentence_id":2,"start_time":700,"end_time":1200,"text":"Hi.","language":"en","confidence":0.5}]}]}]}"#
             )
         );
@@ -182,14 +193,15 @@ mod tests {
 
     #[test]
     fn words_are_listed_when_asked_for() {
-        let with = serde_json::to_value(Transcript::new(2, &[spoken(0, "Hi.", 0)], true)).unwrap();
+        let with = serde_json::to_value(Transcript::new(2, &[spoken(0, "Hi.", 0)], true, |_| None))
+            .unwrap();
         let word = serde_json::json!({"start_time": 0, "end_time": 500, "text": "Hi.", "confidence": 0.988});
         assert_eq!(
             with["speakers"][0]["sentences"][0]["words"],
             serde_json::json!([word])
         );
         assert_eq!(
-            serde_json::to_value(Transcript::new(2, &[], true)).unwrap()["speakers"],
+            serde_json::to_value(Transcript::new(2, &[], true, |_| None)).unwrap()["speakers"],
             serde_json::json!([])
         );
     }

@@ -4,7 +4,6 @@ use pgrx::IntoDatum;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde::Deserialize;
-use serde_json::Map;
 use voice::score::{Calibration, Measured, Side};
 
 use crate::call::arguments::Args;
@@ -46,15 +45,13 @@ struct AudioOptions {
 
 /// `ai_voice_verify(a, b [, options])`.
 #[pg_extern]
-fn ai_voice_verify(fcinfo: pg_sys::FunctionCallInfo) -> Result<Record, ErrorReport> {
-    // SAFETY: declared strict, with two vectors, maybe options, and the OUT parameters of `verdict`.
+fn ai_voice_verify(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<Record>, ErrorReport> {
+    // SAFETY: declared with two voiceprints, maybe options, and the OUT parameters of `verdict`.
     let args = unsafe { Args::new(fcinfo) };
-    let given = if args.count() > 2 {
-        args.options(2)?
-    } else {
-        Map::new()
-    };
-    let options: VoiceOptions = options::own(given)?;
+    if args.is_null(0) || args.is_null(1) {
+        return Ok(None);
+    }
+    let options: VoiceOptions = options::own(args.maybe_options(2)?)?;
     let sides = [
         side("duration_a", options.duration_a, options.narrowband_a)?,
         side("duration_b", options.duration_b, options.narrowband_b)?,
@@ -64,34 +61,30 @@ fn ai_voice_verify(fcinfo: pg_sys::FunctionCallInfo) -> Result<Record, ErrorRepo
         options.model.as_deref(),
         Measured::Similarity,
     )?;
-    let similarity = similarity(Some(args.get::<Vector>(0)?), Some(args.get::<Vector>(1)?))?;
+    let similarity = similarity(Some(args.voiceprint(0)?), Some(args.voiceprint(1)?))?;
     let verdict = verdict(similarity, &calibration, sides, prior(options.prior)?);
     // SAFETY: as declared.
-    Ok(unsafe { Record::new(fcinfo, &verdict) }?)
+    Ok(Some(unsafe { Record::new(fcinfo, &verdict) }?))
 }
 
 /// `ai_audio_verify(a, b [, options])`.
 #[pg_extern]
 fn ai_audio_verify(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<Record>, ErrorReport> {
-    // SAFETY: declared strict, with two sources, maybe options, and the OUT parameters of `verdict`.
+    // SAFETY: declared with two recordings, one of which may be a voiceprint, maybe options, and the OUT parameters of
+    // `verdict`.
     let args = unsafe { Args::new(fcinfo) };
-    let given = if args.count() > 2 {
-        args.options(2)?
-    } else {
-        Map::new()
-    };
-    let Some(verdict) = verify_recordings(&args, given)? else {
+    if args.is_null(0) || args.is_null(1) {
+        return Ok(None);
+    }
+    let Some(verdict) = verify_recordings(&args)? else {
         return Ok(None);
     };
     // SAFETY: as declared.
     Ok(Some(unsafe { Record::new(fcinfo, &verdict) }?))
 }
 
-fn verify_recordings(
-    args: &Args,
-    given: Map<String, serde_json::Value>,
-) -> Result<Option<Verdict>, Error> {
-    let (common, options) = options::read::<AudioOptions>(given)?;
+fn verify_recordings(args: &Args) -> Result<Option<Verdict>, Error> {
+    let (common, options) = options::read::<AudioOptions>(args.maybe_options(2)?)?;
     if common.start_time.is_some() || common.end_time.is_some() {
         let message = "start_time and end_time are of one recording: cut with ai_audio_embed and compare with ai_voice_verify";
         return Err(Error::Options(message.into()));
@@ -106,19 +99,27 @@ fn verify_recordings(
         options.model.as_deref().unwrap_or("audio_embedding"),
         Task::SpeakerEmbedding,
     )?;
-    let heard = |index| {
+    let of = |index| -> Result<(Vector, Side), Error> {
+        if args.is_voiceprint(index) {
+            return Ok((args.voiceprint(index)?, Side::default()));
+        }
         let source = args.source(index)?;
-        hearing::listen(&source, &common, &speaker, options.vad.unwrap_or(true))
+        let heard = hearing::listen(&source, &common, &speaker, options.vad.unwrap_or(true))?;
+        Ok((Vector(heard.voiceprint.clone()), heard.side()))
     };
-    let Some(a) = common.on_error.apply(heard(0))? else {
+    let Some((a, side_a)) = common.on_error.apply(of(0))? else {
         return Ok(None);
     };
-    let Some(b) = common.on_error.apply(heard(1))? else {
+    let Some((b, side_b)) = common.on_error.apply(of(1))? else {
         return Ok(None);
     };
-    let sides = [a.side(), b.side()];
-    let similarity = similarity(Some(Vector(a.voiceprint)), Some(Vector(b.voiceprint)))?;
-    Ok(Some(verdict(similarity, &calibration, sides, prior)))
+    let similarity = similarity(Some(a), Some(b))?;
+    Ok(Some(verdict(
+        similarity,
+        &calibration,
+        [side_a, side_b],
+        prior,
+    )))
 }
 
 /// same_speaker, probability, similarity, threshold.
