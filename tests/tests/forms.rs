@@ -193,6 +193,13 @@ fn a_voiceprint_is_compared_as_whatever_it_comes() {
         .prepare("SELECT cosine_similarity(v, $1) FROM known")
         .unwrap();
     assert_eq!(prepared.params()[0].name(), "vector");
+    for ask in [
+        "SELECT ai_voice_verify($1, $2)",
+        "SELECT ai_voice_identify($1, 'known')",
+    ] {
+        let prepared = client.prepare(ask).unwrap();
+        assert_eq!(prepared.params()[0].name(), "vector", "{ask}");
+    }
     let prepared = client.prepare("SELECT cosine_similarity($1, $2)").unwrap();
     assert_eq!(prepared.params()[0].name(), "text");
     client.fails(
@@ -208,7 +215,7 @@ fn a_voiceprint_is_compared_as_whatever_it_comes() {
     // halfvec, and recordings beside voiceprints.
     let file = clip("diane-2.wav");
     for sql in [
-        "SELECT bool_and(same_speaker) FROM arrays a, ai_voice_verify(a.h, a.h, '{}'::json)"
+        "SELECT bool_and(same_speaker) FROM arrays a, ai_voice_verify(a.h::vector, a.v, '{}'::json)"
             .to_string(),
         format!(
             "SELECT same_speaker FROM ai_audio_verify('{file}', (SELECT v FROM known WHERE name = 'Diane'))"
@@ -220,7 +227,7 @@ fn a_voiceprint_is_compared_as_whatever_it_comes() {
             "SELECT same_speaker FROM ai_audio_verify('{file}', pg_read_binary_file('{file}'))"
         ),
         format!(
-            "SELECT name = 'Diane' FROM ai_voice_identify(ai_audio_embed('{file}')::halfvec(192), 'known'::text)"
+            "SELECT name = 'Diane' FROM ai_voice_identify(ai_audio_embed('{file}')::halfvec(192)::vector, 'known'::text)"
         ),
     ] {
         assert!(client.value::<bool>(&sql), "{sql}");

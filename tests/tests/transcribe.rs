@@ -278,7 +278,7 @@ fn wrong_calls_say_what_would_be_right() {
             r#"{"speed": 2}"#,
             &["speed", "output_type", "beam_size"][..],
         ),
-        (r#"{"output_type": "docx"}"#, &["output_type", "'srt'"][..]),
+        (r#"{"output_type": "docx"}"#, &["output_type", "`srt`"][..]),
         (r#"{"beam_size": 100}"#, &["beam_size", "16"][..]),
         (r#"{"temperature": 3}"#, &["temperature"][..]),
         (r#"{"task": "sing"}"#, &["task", "translate"][..]),
