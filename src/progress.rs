@@ -341,7 +341,7 @@ pub fn activities() -> Vec<Activity> {
         return Vec::new();
     };
     (0..slots.count())
-        .filter_map(|i| slots.at(i).and_then(|slot| read(slot)))
+        .filter_map(|i| slots.at(i).and_then(read))
         .collect()
 }
 
