@@ -70,8 +70,14 @@ enum Mode {
     Speaker,
 }
 
+/// A language; null and 'auto' ask for detection.
 fn language<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Language>, D::Error> {
-    let code = String::deserialize(deserializer)?;
+    let Some(code) = Option::<String>::deserialize(deserializer)? else {
+        return Ok(None);
+    };
+    if code.trim().eq_ignore_ascii_case("auto") {
+        return Ok(None);
+    }
     Language::parse(&code)
         .map(Some)
         .map_err(serde::de::Error::custom)

@@ -182,6 +182,12 @@ fn languages_are_detected_and_translated() {
         "SELECT ai_audio_transcribe('whisper-base', {file}, '{{\"task\": \"translate\"}}')"
     ));
     assert!(!english.is_empty() && english.is_ascii(), "{english}");
+    for lang in ["null", "\"auto\"", "\"zh-HK\""] {
+        let text: String = client.value(&format!(
+            "SELECT ai_audio_transcribe('whisper-base', {file}, '{{\"lang\": {lang}}}')"
+        ));
+        assert!(text.chars().any(|c| c > '\u{4e00}'), "{lang}: {text}");
+    }
 }
 
 #[test]

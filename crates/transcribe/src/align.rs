@@ -8,6 +8,15 @@ use std::ops::Range;
 /// Frames of the median filter (odd).
 const MEDIAN: usize = 7;
 
+/// Frames of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The first one; never before the token before it.
+    pub start: usize,
+    /// Where it is heard most, before the next token begins.
+    pub peak: usize,
+}
+
 /// Cross-attention of the alignment heads while the tokens of a chunk were made.
 pub struct Attention {
     heads: usize,
@@ -50,13 +59,26 @@ impl Attention {
         }
     }
 
-    /// The frame at which each token begins, never decreasing; empty if nothing is known.
-    pub fn starts(&self) -> Vec<usize> {
+    /// When each token was said, in order; empty if nothing is known.
+    pub fn places(&self) -> Vec<Place> {
         if self.weights.is_empty() {
-            Vec::new()
-        } else {
-            warp(&self.cost(), self.tokens, self.frames)
+            return Vec::new();
         }
+        let cost = self.cost();
+        let starts = warp(&cost, self.tokens, self.frames);
+        let ends = starts.iter().skip(1).copied().chain([self.frames]);
+        let rows = cost.chunks_exact(self.frames);
+        let places = starts.iter().zip(ends).zip(rows);
+        places
+            .map(|((&start, end), cost)| {
+                let own = start..end.max(start + 1).min(self.frames);
+                let peak = own.min_by(|&a, &b| cost[a].total_cmp(&cost[b]));
+                Place {
+                    start,
+                    peak: peak.unwrap_or(start),
+                }
+            })
+            .collect()
     }
 
     /// `[tokens, frames]`: low where the heads agree that the token is heard in the frame.
@@ -209,10 +231,11 @@ mod tests {
 
     #[test]
     fn tokens_begin_where_the_heads_look() {
-        let starts = looking_at(&[5, 25, 45, 70], 80).starts();
-        assert_eq!(starts[0], 0);
-        for (start, centre) in starts.iter().zip([5usize, 25, 45, 70]).skip(1) {
-            assert!(start.abs_diff(centre) <= 12, "{starts:?}");
+        let places = looking_at(&[5, 25, 45, 70], 80).places();
+        assert_eq!(places[0].start, 0);
+        for (place, centre) in places.iter().zip([5usize, 25, 45, 70]).skip(1) {
+            assert!(place.start.abs_diff(centre) <= 12, "{places:?}");
+            assert!(place.peak.abs_diff(centre) <= 3, "{places:?}");
         }
     }
 
@@ -227,15 +250,15 @@ mod tests {
 
     #[test]
     fn no_tokens_no_times() {
-        assert!(Attention::new(&[], 0, 10, 0..0, 10).starts().is_empty());
+        assert!(Attention::new(&[], 0, 10, 0..0, 10).places().is_empty());
         assert!(
             Attention::new(&[1.0; 20], 2, 10, 5..9, 10)
-                .starts()
+                .places()
                 .is_empty()
         );
         assert!(
             Attention::new(&[1.0; 7], 2, 10, 0..2, 10)
-                .starts()
+                .places()
                 .is_empty()
         );
     }
@@ -249,15 +272,16 @@ mod tests {
         }
 
         #[test]
-        fn starts_never_decrease_and_stay_inside(
+        fn places_never_go_back_and_stay_inside(
             (tokens, frames) in (1usize..20, 1usize..60),
             seed in any::<u64>(),
         ) {
             let mut random = crate::logits::Random::new(seed);
             let block: Vec<f32> = (0..2 * tokens * frames).map(|_| random.uniform()).collect();
-            let starts = Attention::new(&block, tokens, frames, 0..tokens, frames).starts();
-            prop_assert_eq!(starts.len(), tokens);
-            prop_assert!(starts.windows(2).all(|w| w[0] <= w[1]) && starts[tokens - 1] < frames);
+            let places = Attention::new(&block, tokens, frames, 0..tokens, frames).places();
+            prop_assert_eq!(places.len(), tokens);
+            prop_assert!(places.windows(2).all(|w| w[0].start <= w[1].start));
+            prop_assert!(places.iter().all(|p| p.start <= p.peak && p.peak < frames));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The languages that Whisper was trained on, by the codes its tokenizer uses.
 
 use crate::Error;
+use crate::hanzi::Script;
 
 /// Code and English name, in the order of Whisper's language tokens (the last, Cantonese, came with large-v3).
 pub const LANGUAGES: [(&str, &str); 100] = [
@@ -106,15 +107,31 @@ pub const LANGUAGES: [(&str, &str); 100] = [
     ("yue", "cantonese"),
 ];
 
-/// One of [`LANGUAGES`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Language(&'static str);
+/// One of [`LANGUAGES`], and how it is written where there are two ways.
+#[derive(Clone, Copy, Debug)]
+pub struct Language {
+    code: &'static str,
+    script: Script,
+}
+
+/// Languages are told apart by what is spoken, not by how it is written.
+impl PartialEq for Language {
+    fn eq(&self, other: &Self) -> bool {
+        self.code == other.code
+    }
+}
+
+impl Eq for Language {}
 
 impl Language {
     /// English, the only language of English-only models.
-    pub const ENGLISH: Language = Language("en");
+    pub const ENGLISH: Language = Language {
+        code: "en",
+        script: Script::Simplified,
+    };
 
-    /// Finds a language by code (`en`), region code (`en-US`) or English name (`english`), in any case.
+    /// Finds a language by code (`en`), region code (`en-US`) or English name (`english`), in any case. The regions and
+    /// the script of traditional characters (`zh-TW`, `zh-HK`, `zh-MO`, `zh-Hant`) set these.
     ///
     /// # Errors
     /// [`Error::Invalid`] lists the codes.
@@ -124,7 +141,10 @@ impl Language {
         LANGUAGES
             .iter()
             .find(|(code, name)| *code == wanted || *name == wanted || *code == base)
-            .map(|&(code, _)| Language(code))
+            .map(|&(code, _)| Language {
+                code,
+                script: Script::of(&wanted),
+            })
             .ok_or_else(|| {
                 let (given, known) = (
                     text.chars().take(40).collect::<String>(),
@@ -138,18 +158,26 @@ impl Language {
 
     /// The code, for example `en`.
     pub fn code(self) -> &'static str {
-        self.0
+        self.code
+    }
+
+    /// How Mandarin is written; `None` for other languages.
+    pub fn script(self) -> Option<Script> {
+        (self.code == "zh").then_some(self.script)
     }
 
     /// A sentence that sets the script, as a prompt, where a language has two: Whisper mixes them otherwise.
     pub fn example(self) -> Option<&'static str> {
-        (self.0 == "zh").then_some("以下是普通话的句子。")
+        self.script().map(|script| match script {
+            Script::Simplified => "以下是普通话的句子。",
+            Script::Traditional => "以下是國語的句子。",
+        })
     }
 
     /// Whether words are written without spaces between them.
     pub fn is_unspaced(self) -> bool {
         matches!(
-            self.0,
+            self.code,
             "zh" | "ja" | "th" | "lo" | "my" | "yue" | "bo" | "km"
         )
     }
@@ -170,6 +198,21 @@ mod tests {
             assert_eq!(Language::parse(text).unwrap().code(), "zh", "{text}");
         }
         assert_eq!(Language::parse("haitian creole").unwrap().code(), "ht");
+        for (text, script) in [
+            ("zh", Script::Simplified),
+            ("zh-CN", Script::Simplified),
+            ("zh-Hans-TW", Script::Simplified),
+            ("zh-TW", Script::Traditional),
+            ("zh_hk", Script::Traditional),
+            ("zh-Hant", Script::Traditional),
+        ] {
+            assert_eq!(
+                Language::parse(text).unwrap().script(),
+                Some(script),
+                "{text}"
+            );
+        }
+        assert_eq!(Language::parse("en-HK").unwrap().script(), None);
     }
 
     #[test]

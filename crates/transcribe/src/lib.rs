@@ -9,7 +9,7 @@
 //! 1. `decoder.rs`: the network, from encoded audio and tokens to logits, with its cache; `tokenizer.rs`: tokens and text;
 //! 2. `search.rs`, `beam.rs`, `logits.rs`: from logits to a text;
 //! 3. `guard.rs`: whether it was invented;
-//! 4. `align.rs`, `onset.rs`, `words.rs`: when its words were said.
+//! 4. `align.rs`, `onset.rs`, `words.rs`: when its words were said; `hanzi.rs`: Mandarin in one script.
 //!
 //! What is made of sentences: [`speakers`] (who said them), [`subtitles`], [`document`] (other APIs' JSON).
 //!
@@ -23,6 +23,7 @@ pub mod document;
 mod error;
 mod family;
 mod guard;
+mod hanzi;
 mod languages;
 mod logits;
 mod model;
@@ -41,6 +42,7 @@ mod words;
 
 pub use error::Error;
 pub use family::{Options, Task};
+pub use hanzi::Script;
 pub use languages::{LANGUAGES, Language, codes};
 pub use model::Model;
 pub use sentence::{Sentence, Word};

@@ -140,6 +140,7 @@ impl Family for Moonshine {
                 log_prob,
                 start: 0.0,
                 end: 0.0,
+                peak: 0.0,
             };
             let mut tokens: Vec<Token> = found
                 .tokens

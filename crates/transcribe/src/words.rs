@@ -16,10 +16,12 @@ pub struct Token {
     /// When it begins, seconds from the start of the chunk; its end is the next token's begin.
     pub start: f32,
     pub end: f32,
+    /// When it is heard most.
+    pub peak: f32,
 }
 
 /// A word of a chunk, with the space before it where the language has one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ChunkWord {
     pub text: String,
     /// Seconds from the start of the chunk.
@@ -28,6 +30,8 @@ pub struct ChunkWord {
     /// Log-probabilities of its tokens, summed, and their number.
     pub log_prob: f32,
     pub tokens: usize,
+    /// When its tokens are heard most, seconds; those of punctuation tell nothing.
+    pub peaks: Vec<f32>,
 }
 
 impl ChunkWord {
@@ -38,6 +42,7 @@ impl ChunkWord {
         if time {
             self.end = other.end;
         }
+        self.peaks.extend(other.peaks);
     }
 
     fn is_of(&self, marks: &str) -> bool {
@@ -70,6 +75,7 @@ pub fn interpolate(tokens: &mut [Token], from: f32, to: f32, tokenizer: &Tokeniz
         token.start = from + (to - from).max(0.0) * done / total;
         done += weight(token);
         token.end = from + (to - from).max(0.0) * done / total;
+        token.peak = (token.start + token.end) / 2.0;
     }
 }
 
@@ -87,13 +93,18 @@ fn characters(tokens: &[Token], tokenizer: &Tokenizer) -> Vec<ChunkWord> {
         };
         let text = String::from_utf8_lossy(&bytes).replace('\u{fffd}', "");
         if !broken || !text.is_empty() {
-            units.push(ChunkWord {
+            let mut unit = ChunkWord {
                 text,
                 start: tokens[first].start,
                 end: token.end,
                 log_prob,
                 tokens: i + 1 - first,
-            });
+                peaks: Vec::new(),
+            };
+            if !unit.is_of(CLOSING) {
+                unit.peaks = tokens[first..=i].iter().map(|t| t.peak).collect();
+            }
+            units.push(unit);
         }
         (bytes, first, log_prob) = (Vec::new(), i + 1, 0.0);
     }

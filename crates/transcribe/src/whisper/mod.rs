@@ -17,7 +17,7 @@ use crate::decoder::stack;
 use crate::family::{Family, Options, Recognised, Task};
 use crate::languages::Language;
 use crate::pack::Chunk;
-use crate::{Error, onset, words};
+use crate::{Error, hanzi, onset, words};
 
 impl Family for Whisper {
     fn max_chunk_ms(&self) -> u64 {
@@ -61,6 +61,9 @@ impl Family for Whisper {
                     prompted.language
                 };
                 let mut words = words::words(&tokens, &self.tokenizer, language);
+                if let Some(script) = language.script() {
+                    hanzi::write(&mut words, script);
+                }
                 if !self.writes_times() {
                     onset::refine(&mut words, &chunk.speech);
                 }

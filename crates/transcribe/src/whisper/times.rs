@@ -6,7 +6,7 @@ use super::attempt::Attempt;
 use super::network::{Whisper, frames};
 use super::prompt::Prompted;
 use crate::Error;
-use crate::align::Attention;
+use crate::align::{Attention, Place};
 use crate::pack::Chunk;
 use crate::words::{self, Token};
 
@@ -48,8 +48,8 @@ impl Whisper {
         Ok(rows
             .map(|((block, attempt), chunk)| {
                 let made = header - 1..header + attempt.hypothesis.tokens.len();
-                let starts = Attention::new(block, steps, stride, made, frames(chunk)).starts();
-                timed(attempt, &starts, chunk.seconds())
+                let places = Attention::new(block, steps, stride, made, frames(chunk)).places();
+                timed(attempt, &places, chunk.seconds())
             })
             .collect())
     }
@@ -75,6 +75,7 @@ impl Whisper {
                     log_prob,
                     start: 0.0,
                     end: 0.0,
+                    peak: 0.0,
                 });
             }
         }
@@ -85,12 +86,9 @@ impl Whisper {
 }
 
 /// Tokens with the frames at which they begin; the last start is the end of the text.
-fn timed(attempt: &Attempt, starts: &[usize], seconds: f32) -> Vec<Token> {
-    let time = |i: usize| {
-        starts
-            .get(i)
-            .map_or(seconds, |&frame| (frame as f32 * FRAME_S).min(seconds))
-    };
+fn timed(attempt: &Attempt, places: &[Place], seconds: f32) -> Vec<Token> {
+    let at = |frame: usize| (frame as f32 * FRAME_S).min(seconds);
+    let time = |i: usize| places.get(i).map_or(seconds, |place| at(place.start));
     let tokens = attempt
         .hypothesis
         .tokens
@@ -103,6 +101,7 @@ fn timed(attempt: &Attempt, starts: &[usize], seconds: f32) -> Vec<Token> {
             log_prob,
             start: time(i),
             end: time(i + 1),
+            peak: places.get(i).map_or(seconds, |place| at(place.peak)),
         })
         .collect()
 }
