@@ -7,6 +7,7 @@ BEGIN
     SELECT p.oid::pg_catalog.regprocedure AS overload, c.what, c.page
     FROM (VALUES
       ('ai_audio_embed', 'voiceprint of a recording', 'embed'),
+      ('ai_audio_embed_row', 'voiceprint of a recording and what is known of it, or what is wrong with it, as a row', 'embed'),
       ('ai_audio_info', 'container, codec, sample rate, channels and duration (ms) of a recording', 'info'),
       ('ai_audio_transcribe', 'what is said in a recording: text, JSON or subtitles', 'transcribe'),
       ('ai_audio_transcript', 'what is said in a recording, as a JSON document', 'transcribe'),

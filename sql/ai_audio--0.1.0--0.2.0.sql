@@ -54,4 +54,5 @@ CREATE FUNCTION ai_voice_cluster(voiceprint vector, options json) RETURNS intege
   AS 'MODULE_PATHNAME', 'ai_voice_cluster';
 ALTER FUNCTION ai_audio_register_model(text, text, text, jsonb) CALLED ON NULL INPUT;
 ALTER FUNCTION ai_audio_warmup(text) CALLED ON NULL INPUT;
+-- include 80_follow.sql
 -- include 99_comments.sql

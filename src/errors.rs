@@ -129,6 +129,13 @@ impl Error {
         ErrorReport::from(self).report(PgLogLevel::WARNING);
     }
 
+    /// The five characters that clients see: six bits each, from '0' on.
+    pub fn sqlstate(&self) -> String {
+        let code = self.code() as u32;
+        let letter = |i: u32| char::from(((code >> (6 * i)) & 0x3f) as u8 + b'0');
+        (0..5).map(letter).collect()
+    }
+
     fn code(&self) -> PgSqlErrorCode {
         use PgSqlErrorCode as Code;
         match self {

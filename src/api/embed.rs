@@ -1,5 +1,6 @@
 //! `ai_audio_embed`: a recording's voiceprint.
 
+use pgrx::IntoDatum;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde::Deserialize;
@@ -7,6 +8,7 @@ use voice::similarity;
 
 use crate::call::arguments::{Call, Shape};
 use crate::call::options;
+use crate::call::rows::Record;
 use crate::errors::Error;
 use crate::models::{Model, Task};
 use crate::steps::hearing;
@@ -53,4 +55,60 @@ fn embed(call: Call) -> Result<Option<Vector>, Error> {
     }
     voiceprint.resize(dimensions.max(voiceprint.len()), 0.0);
     Ok(Some(Vector(voiceprint)))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RowOptions {
+    /// The model; the usual one if not given.
+    model: Option<String>,
+    /// As in [`EmbedOptions`].
+    normalize: bool,
+    vad: Option<bool>,
+}
+
+/// `ai_audio_embed_row(source [, options])`: the voiceprint and what is known of the recording, from one decoding; what
+/// is wrong with the recording is in the row, everything else is raised.
+#[pg_extern]
+fn ai_audio_embed_row(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<Record>, ErrorReport> {
+    // SAFETY: declared in this shape in sql/, with the OUT parameters of `row`.
+    let Some(call) = unsafe { Call::read(fcinfo, Shape::Source) }? else {
+        return Ok(None);
+    };
+    let row = row(call)?;
+    // SAFETY: as declared.
+    Ok(Some(unsafe { Record::new(fcinfo, &row) }?))
+}
+
+fn row(call: Call) -> Result<[Option<pg_sys::Datum>; 7], Error> {
+    let (common, own) = options::read::<RowOptions>(call.options)?;
+    let model = own.model.as_deref().unwrap_or("audio_embedding");
+    let model = Model::find(model, Task::SpeakerEmbedding)?;
+    match hearing::listen(&call.source, &common, &model, own.vad.unwrap_or(true)) {
+        Ok(heard) => {
+            let (mut voiceprint, quality) = (heard.voiceprint.clone(), &heard.quality);
+            if own.normalize {
+                similarity::normalize(&mut voiceprint);
+            }
+            let own_dimensions = model.dimensions.unwrap_or(1) as usize;
+            voiceprint.resize(padding::usual(own_dimensions)?.max(voiceprint.len()), 0.0);
+            Ok([
+                Vector(voiceprint).into_datum(),
+                (quality.speech_ms as f64 / 1000.0).into_datum(),
+                quality.snr_db.and_then(IntoDatum::into_datum),
+                quality.bandwidth_hz.and_then(|hz| (hz as i32).into_datum()),
+                quality.objection().is_none().into_datum(),
+                None,
+                None,
+            ])
+        }
+        Err(error) if error.is_about_the_recording() => {
+            let (state, message) = (
+                error.sqlstate().into_datum(),
+                error.to_string().into_datum(),
+            );
+            Ok([None, None, None, None, None, state, message])
+        }
+        Err(error) => Err(error),
+    }
 }

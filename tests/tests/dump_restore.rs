@@ -10,9 +10,14 @@ fn furnish(database: &Database, scratch: &Scratch) {
          INSERT INTO voices (id) SELECT generate_series(1, 5);
          CREATE INDEX ON voices USING hnsw (f vector_cosine_ops);
          CREATE VIEW alike AS SELECT id, cosine_similarity(f, ai_audio_embed('{clip}')) AS similarity FROM voices;
+         CREATE TABLE calls (id int PRIMARY KEY, path text);
+         INSERT INTO calls VALUES (1, '{clip}'), (2, '{clip}'), (3, '/nowhere.wav');
+         SELECT ai_audio_follow('calls', options => '{{\"recording\": \"path\"}}');
          SELECT ai_audio_register_model('mine', task, file, '{{\"aliases\": [\"my own\"]}}')
          FROM ai_audio_models WHERE name = 'campplus_zh_en'"
     ));
+    client.run("CALL ai_audio_work()");
+    client.run("INSERT INTO calls SELECT 4, path FROM calls WHERE id = 1");
 }
 
 /// Everything a user would miss.
@@ -21,6 +26,8 @@ fn belongings(database: &Database) -> Vec<String> {
         "SELECT 'model ' || (to_jsonb(m) - 'loaded')::text FROM ai_audio_models m
          UNION ALL SELECT 'row ' || to_jsonb(v)::text FROM voices v
          UNION ALL SELECT 'similarity ' || (similarity > 0.9999)::text FROM alike
+         UNION ALL SELECT 'job ' || name || key::text || state FROM ai_audio_jobs
+         UNION ALL SELECT 'heard ' || to_jsonb(v)::text FROM calls_voiceprint v
          UNION ALL SELECT indexdef FROM pg_indexes WHERE tablename = 'voices'
          ORDER BY 1",
     )
@@ -39,6 +46,15 @@ fn a_plain_dump_restores() {
     );
     to.play(&dump, &[]);
     assert_eq!(belongings(&to), belongings(&from));
+    // What is followed goes on.
+    let mut client = to.connect();
+    client.run("INSERT INTO calls SELECT 5, path FROM calls WHERE id = 1");
+    client.run("CALL ai_audio_work()");
+    assert_eq!(
+        client.value::<i64>("SELECT count(*) FROM calls_voiceprint"),
+        4
+    );
+    client.run("DROP EXTENSION ai_audio CASCADE; INSERT INTO calls VALUES (6)");
 }
 
 #[test]

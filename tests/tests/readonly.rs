@@ -8,7 +8,7 @@ use std::path::Path;
 use sql_tests::{Client, ClientExt, Database, Server, SqlState, clip};
 
 /// What cannot work where nothing may be written.
-const WRITES: &str = "ai_audio_register_model, ai_audio_drop_model, ai_voice_calibrate";
+const WRITES: &str = "ai_audio_register_model, ai_audio_drop_model, ai_voice_calibrate, ai_audio_follow, ai_audio_work, ai_audio_pause, ai_audio_resume, ai_audio_retry, ai_audio_unfollow";
 
 /// Calls of every function that only reads, each over a library of voices.
 fn readers() -> Vec<String> {
@@ -34,6 +34,9 @@ fn readers() -> Vec<String> {
         &"ai_audio_warmup()".into(),
         &"count(*) FROM ai_audio_models".into(),
         &"count(*) FROM ai_audio_activity".into(),
+        &"count(*) FROM ai_audio_progress".into(),
+        &"count(*) FROM ai_audio_jobs".into(),
+        &format!("ai_audio_embed_row('{june}')"),
         &format!("cosine_similarity({probe}, v) FROM lib"),
         &format!("ai_voice_verify({probe}, v) FROM lib"),
         &format!("ai_voice_identify({probe}, 'lib', '{{\"voiceprint\": \"v\"}}')"),

@@ -29,7 +29,7 @@ fn catalog(client: &mut Client) -> BTreeSet<String> {
            WHERE e.extname = 'ai_audio' AND d.deptype = 'e')
          SELECT name || coalesce(': ' || obj_description(objid, classid::regclass::name), '') FROM members
          UNION ALL SELECT pg_get_functiondef(p.oid) || coalesce(p.proacl::text, '')
-           FROM members m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid WHERE p.prokind IN ('f', 'w')
+           FROM members m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid WHERE p.prokind IN ('f', 'w', 'p')
          UNION ALL SELECT m.name || ' aggregates ' || to_jsonb(a)::text
            FROM members m JOIN pg_aggregate a ON m.classid = 'pg_proc'::regclass AND a.aggfnoid = m.objid
          UNION ALL SELECT m.name || ' is ' || coalesce(pg_get_viewdef(c.oid), c.relkind::text) || coalesce(c.relacl::text, '')
