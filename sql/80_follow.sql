@@ -96,7 +96,7 @@ COMMENT ON FUNCTION ai_audio.step_columns(text, text, integer) IS 'the columns o
 
 -- The results of all steps, in one statement: what they share, such as decoding, is shared there.
 CREATE FUNCTION ai_audio.hear(recording anyelement, steps text[], options jsonb) RETURNS jsonb
-  LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE COST 10000000 SET search_path = pg_catalog, pg_temp
+  LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE COST 10000000 SET search_path = pg_catalog, pg_temp SET client_min_messages = error
 AS $$
 DECLARE
   o jsonb;
@@ -479,12 +479,13 @@ DECLARE
   taken bigint;
   row_id tid;
 BEGIN
-  -- Who works holds an advisory lock; a running job without one has lost its worker. The moment is for those between two transactions.
+  -- Who works holds an advisory lock; a running job without one has lost its worker. The moment is for those
+  -- between two transactions: CASE keeps their lock from being tried.
   EXECUTE format('UPDATE %1$s SET kills = kills + 1, since = now(), state = CASE WHEN kills >= 2 THEN ''failed'' ELSE ''later'' END,
       due = now() + (kills + 1) * interval ''5 s'', sqlstate = CASE WHEN kills >= 2 THEN ''57P02'' END,
       error = CASE WHEN kills >= 2 THEN ''three sessions ended while they worked on it'' END
-    WHERE job IN (SELECT job FROM %1$s WHERE state = ''running'' AND since < clock_timestamp() - interval ''5 s''
-      AND pg_try_advisory_xact_lock(%2$s, hashint8(job)) FOR UPDATE SKIP LOCKED) AND state = ''running''', f.jobs, f.jobs::oid::bigint::bit(32)::integer);
+    WHERE job IN (SELECT job FROM %1$s WHERE state = ''running''
+      AND CASE WHEN since < clock_timestamp() - interval ''5 s'' THEN pg_try_advisory_xact_lock(%2$s, hashint8(job)) ELSE false END FOR UPDATE SKIP LOCKED) AND state = ''running''', f.jobs, f.jobs::oid::bigint::bit(32)::integer);
   EXECUTE format('UPDATE %1$s SET state = ''waiting'', since = now() WHERE state = ''later'' AND ctid = ANY (ARRAY(
     SELECT ctid FROM %1$s WHERE state = ''later'' AND due <= now() ORDER BY due LIMIT 100 FOR UPDATE SKIP LOCKED))', f.jobs);
   -- Two statements: the second sees the row as the first locked it, which may be younger than the first one's snapshot.
@@ -522,6 +523,9 @@ BEGIN
     RETURN 'running';
   END IF;
   BEGIN
+    IF EXISTS (SELECT FROM unnest(f.tables || f.recordings) t WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t)) THEN
+      RAISE undefined_table USING MESSAGE = 'the column of the recording, its view, or a table of results does not exist any more';
+    END IF;
     EXECUTE format('SELECT coalesce(j.steps, $2), ai_audio.hear(r.recording, coalesce(j.steps, $2), $3) FROM %s j LEFT JOIN %s r ON %s WHERE j.job = $1 AND j.state = ''running''',
       f.jobs, f.recordings, ai_audio.key_join('j', f.key, 'r', f.key)) INTO steps, heard USING work_on.job, f.steps, f.options;
     -- In the order in which who deletes or changes the row locks them, and without waiting: whoever holds one of them changes the recording.

@@ -120,7 +120,7 @@ fn alterations_are_followed() {
     let path = tone_file(&scratch, "tone.wav", 2);
     calls(&mut client);
     follow(&mut client, ", \"quality\": true");
-    client.run(&format!(
+    steps(&mut client, &format!(
         "ALTER TABLE calls RENAME path TO file; ALTER TABLE calls RENAME id TO number; ALTER TABLE calls RENAME TO phone;
          ALTER TABLE phone DROP COLUMN note;
          INSERT INTO phone VALUES (1, '{path}'); CALL ai_audio_work()"
