@@ -194,21 +194,6 @@ impl Decoder {
         self.run(cache, tokens, keep, true, cancel)
     }
 
-    /// Reads the same further tokens for every row, at once where the graph can, else one by one.
-    pub fn extend(
-        &mut self,
-        cache: &mut Cache,
-        tokens: &[u32],
-        cancel: &Cancel,
-    ) -> Result<Option<Logits>, Error> {
-        let at_once = if self.aligns { tokens.len().max(1) } else { 1 };
-        let mut logits = None;
-        for part in tokens.chunks(at_once) {
-            logits = Some(self.step(cache, &part.repeat(cache.rows), 1, cancel)?);
-        }
-        Ok(logits)
-    }
-
     fn run(
         &mut self,
         cache: &mut Cache,

@@ -22,7 +22,7 @@ pub enum Task {
 /// How to recognise speech.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The language spoken; detected on the first speech if absent, and then kept for the recording.
+    /// The language spoken; detected chunk by chunk if absent.
     pub language: Option<Language>,
     /// What to write.
     pub task: Task,
@@ -42,6 +42,7 @@ pub struct Options {
 #[derive(Clone, Debug)]
 pub struct Recognised {
     pub words: Vec<ChunkWord>,
+    /// What they are written in.
     pub language: Language,
     /// Whether word times are interpolated.
     pub approximate: bool,
@@ -52,7 +53,7 @@ pub trait Family: Send {
     /// Longest chunk, ms.
     fn max_chunk_ms(&self) -> u64;
 
-    /// Recognises chunks in one batch.
+    /// Recognises chunks in one batch. Without a language in the options, it is the one of the first chunks.
     ///
     /// # Errors
     /// [`onnx::Error::Cancelled`], [`onnx::Error::Inference`], [`Error::Invalid`] for options that the model does not have.
@@ -63,11 +64,19 @@ pub trait Family: Send {
         cancel: &Cancel,
     ) -> Result<Vec<Recognised>, Error>;
 
-    /// The probabilities of the languages that may be spoken in a chunk, most likely first.
+    /// The probabilities of the languages that may be spoken in each chunk, most likely first. What was computed for it is
+    /// kept for [`Family::recognise`] of the same batch until [`Family::forget`].
     ///
     /// # Errors
     /// As [`Family::recognise`].
-    fn languages(&mut self, chunk: &Chunk, cancel: &Cancel) -> Result<Vec<(Language, f32)>, Error>;
+    fn languages(
+        &mut self,
+        chunks: &[Chunk],
+        cancel: &Cancel,
+    ) -> Result<Vec<Vec<(Language, f32)>>, Error>;
+
+    /// Gives up what [`Family::languages`] kept.
+    fn forget(&mut self) {}
 }
 
 /// The files of a model.

@@ -1,7 +1,7 @@
 //! Speech to text: recordings of any length in, sentences with times out, by Whisper and Moonshine models.
 //!
 //! A [`Transcriber`] streams (`transcriber.rs`): samples are read in blocks, silero VAD finds speech in them, speech is packed into
-//! chunks of at most the model's window, cut at pauses (`pack.rs`), chunks go through the model in batches (`model.rs`), and their
+//! chunks of at most the model's window, cut at pauses (`pack.rs`), each in its language (`stretch.rs`), chunks go through the model in batches (`model.rs`), and their
 //! words become sentences (`sentences.rs`). Memory does not grow with the recording.
 //!
 //! Inside a model of a family (`family.rs`: `whisper/`, `moonshine.rs`), a file per stage:
@@ -34,6 +34,7 @@ mod search;
 mod sentence;
 mod sentences;
 pub mod speakers;
+mod stretch;
 pub mod subtitles;
 mod tokenizer;
 mod transcriber;

@@ -19,6 +19,8 @@ const MAX_CHUNK_MS: u64 = 20_000;
 const MIN_SAMPLES: usize = 4_000;
 /// The output is at most this many tokens for a second of audio (the model's authors).
 const TOKENS_PER_SECOND: f32 = 6.5;
+/// Tokens of a second of unhurried speech.
+const ROOM_PER_SECOND: f32 = 3.0;
 /// Begins a text.
 const START: u32 = 1;
 /// Ends a text.
@@ -90,6 +92,7 @@ impl Moonshine {
             suppress_first: Vec::new(),
             timestamps: None,
             max_tokens: (chunk.seconds() * TOKENS_PER_SECOND).ceil() as usize + 1,
+            room: (chunk.seconds() * ROOM_PER_SECOND) as usize,
         };
         let (cache, first) = self.decoder.start(hidden, &[frames], &[START], 1, cancel)?;
         let mut search = Search {
@@ -162,7 +165,11 @@ impl Family for Moonshine {
         Ok(all)
     }
 
-    fn languages(&mut self, _: &Chunk, _: &Cancel) -> Result<Vec<(Language, f32)>, Error> {
-        Ok(vec![(Language::ENGLISH, 1.0)])
+    fn languages(
+        &mut self,
+        chunks: &[Chunk],
+        _: &Cancel,
+    ) -> Result<Vec<Vec<(Language, f32)>>, Error> {
+        Ok(vec![vec![(Language::ENGLISH, 1.0)]; chunks.len()])
     }
 }

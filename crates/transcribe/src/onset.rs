@@ -16,6 +16,11 @@ const REACH: usize = 20;
 const PAUSE: usize = 25;
 /// The rest of a word that turns out to be on the other side of a pause is its neighbour's up to this length, steps.
 const REST: usize = 50;
+/// Longest that a word is said, steps: as long as a drawled syllable, and more for longer words.
+const LONGEST: usize = 100;
+/// The same for each of its characters.
+const LONGEST_PER_CHARACTER: usize = 12;
+
 /// Moves words out of pauses, to one side of them, and back to the speech that they begin; `speech`: a chunk's.
 pub fn refine(words: &mut [ChunkWord], speech: &[bool]) {
     let Some(last_step) = speech.len().checked_sub(1) else {
@@ -64,7 +69,12 @@ fn choose_side(
             .filter(|p| nearest(step(**p)) == Some(side))
             .count()
     };
-    let Some(own) = (0..sides.len()).rev().max_by_key(|&s| heard(&sides[s])) else {
+    // The path begins at the start of the audio: a first word over many pauses is the one before the second.
+    let own = match i == 0 && sides.len() > 2 && spans.len() > 1 {
+        true => Some(sides.len() - 1),
+        false => (0..sides.len()).rev().max_by_key(|&s| heard(&sides[s])),
+    };
+    let Some(own) = own else {
         return;
     };
     let (first, last) = (&sides[0], &sides[sides.len() - 1]);
@@ -91,6 +101,30 @@ fn stretches(speech: &[bool], range: Range<usize>) -> Vec<Range<usize>> {
             _ => found.push(at..at + 1),
         }
     }
+    found
+}
+
+/// Stretches of speech between words, steps; `joined`: those between two words as one. A word accounts for no more than
+/// it takes to say it.
+pub fn gaps(words: &[ChunkWord], speech: &[bool], joined: bool) -> Vec<Range<usize>> {
+    let between = |range: Range<usize>| {
+        let mut all = stretches(speech, range);
+        if let (true, [first, .., last]) = (joined, &all[..]) {
+            let whole = first.start..last.end;
+            all.clear();
+            all.push(whole);
+        }
+        all
+    };
+    let at = |seconds: f32| ((seconds * PER_SECOND).round() as usize).min(speech.len());
+    let (mut found, mut from) = (Vec::new(), 0);
+    for word in words {
+        let longest = LONGEST + LONGEST_PER_CHARACTER * word.text.trim().chars().count();
+        let (start, end) = (at(word.start), at(word.end));
+        found.extend(between(from..start.max(from)));
+        from = end.min(start + longest).max(from);
+    }
+    found.extend(between(from..speech.len()));
     found
 }
 
@@ -161,6 +195,19 @@ mod tests {
             refine(&mut words, &speech);
             assert_eq!(times(&words), expected);
         }
+    }
+
+    #[test]
+    fn speech_without_words_is_found_and_a_word_accounts_for_its_own_time_only() {
+        let speech = speech(1_000, &[0..100, 200..900]);
+        assert_eq!(gaps(&[word(0.0, 1.0)], &speech, false), [200..900]);
+        assert_eq!(
+            gaps(&[word(0.0, 1.0), word(2.0, 9.0)], &speech, false),
+            [312..900]
+        );
+        assert_eq!(gaps(&[], &speech, false), [0..100, 200..900]);
+        assert_eq!(gaps(&[], &speech, true), [0..900]);
+        assert!(gaps(&[word(0.0, 1.0)], &[], true).is_empty());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Cutting speech into chunks that a model takes at once: at pauses, with long pauses left out.
 
+use std::ops::Range;
+
 use vad::Span;
 
 /// Samples per millisecond.
@@ -46,6 +48,23 @@ impl Chunk {
             length: samples.len(),
         });
         self.samples.extend_from_slice(samples);
+    }
+
+    /// The part between two [`STEP`]s.
+    pub fn part(&self, steps: Range<usize>) -> Chunk {
+        let to = (steps.end * STEP).min(self.samples.len());
+        let from = (steps.start * STEP).min(to);
+        let mut part = Chunk::default();
+        for piece in &self.pieces {
+            let (first, last) = (piece.at.max(from), (piece.at + piece.length).min(to));
+            if first < last {
+                let source = piece.from + (first - piece.at) as u64;
+                part.push(source, &self.samples[first..last]);
+            }
+        }
+        let speech = &self.speech[steps.start.min(self.speech.len())..];
+        part.speech = speech[..steps.len().min(speech.len())].to_vec();
+        part
     }
 
     /// Length in seconds.
@@ -273,6 +292,13 @@ mod tests {
             (6_000, 8_000)
         );
         assert_eq!(c.recording_ms(99.0, true), 9_000);
+        let part = c.part(50..120);
+        assert_eq!((part.samples.len(), part.speech.len()), (16 * 700, 70));
+        assert_eq!(
+            (part.recording_ms(0.1, false), part.recording_ms(0.6, false)),
+            (5_600, 8_100)
+        );
+        assert_eq!(c.part(300..400).samples.len(), 0);
         assert_eq!(Chunk::default().recording_ms(1.0, true), 0);
     }
 

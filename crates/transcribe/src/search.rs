@@ -24,6 +24,8 @@ pub struct Rules {
     pub timestamps: Option<Timestamps>,
     /// Most tokens of a sequence.
     pub max_tokens: usize,
+    /// Tokens that the speech has room for: up to here repetitions are no loop.
+    pub room: usize,
 }
 
 /// Timestamp tokens: one for every 20 ms from `first` to `last`.
@@ -67,7 +69,7 @@ impl Hypothesis {
         }
         self.tokens.push(choice.token);
         self.log_probs.push(choice.log_prob);
-        self.looped = guard::is_looping(&self.tokens);
+        self.looped = guard::is_looping(&self.tokens, rules.room);
         self.finished = self.looped || self.tokens.len() >= rules.max_tokens;
     }
 }
@@ -241,6 +243,7 @@ mod tests {
             suppress_first: vec![4],
             timestamps,
             max_tokens: 50,
+            room: 0,
         }
     }
 

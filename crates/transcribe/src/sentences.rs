@@ -40,6 +40,8 @@ impl TimedWord {
 /// Collects words and gives out whole sentences.
 pub struct SentenceCutter {
     open: Vec<TimedWord>,
+    /// Of the open sentence.
+    language: Language,
     keep_words: bool,
 }
 
@@ -48,20 +50,25 @@ impl SentenceCutter {
     pub fn new(keep_words: bool) -> Self {
         SentenceCutter {
             open: Vec::new(),
+            language: Language::ENGLISH,
             keep_words,
         }
     }
 
-    /// Adds the words of a chunk and returns the sentences that are complete.
+    /// Adds the words of a chunk and returns the sentences that are complete. No sentence is in two languages.
     pub fn push(&mut self, words: Vec<TimedWord>, language: Language) -> Vec<Sentence> {
         let mut done = Vec::new();
+        if !words.is_empty() && language != self.language {
+            done.extend(self.finish());
+            self.language = language;
+        }
         for word in words {
             if self
                 .open
                 .last()
                 .is_some_and(|last| self.ends_before(last, &word))
             {
-                done.extend(self.finish(language));
+                done.extend(self.finish());
             }
             self.open.push(word);
         }
@@ -69,7 +76,7 @@ impl SentenceCutter {
     }
 
     /// Returns the sentence that is still open, if any.
-    pub fn finish(&mut self, language: Language) -> Option<Sentence> {
+    pub fn finish(&mut self) -> Option<Sentence> {
         let words = std::mem::take(&mut self.open);
         let (first, last) = (words.first()?, words.last()?);
         let text: String = words.iter().map(|w| w.text.as_str()).collect();
@@ -80,7 +87,7 @@ impl SentenceCutter {
             start_ms: first.start_ms,
             end_ms: last.end_ms,
             text: text.trim().to_string(),
-            language,
+            language: self.language,
             confidence: confidence(log_prob, tokens),
             approximate: words.iter().any(|w| w.approximate),
             words: if self.keep_words {
@@ -173,7 +180,7 @@ mod tests {
     fn cut(text: &str) -> Vec<String> {
         let mut cutter = SentenceCutter::new(true);
         let mut sentences = cutter.push(words(text), Language::ENGLISH);
-        sentences.extend(cutter.finish(Language::ENGLISH));
+        sentences.extend(cutter.finish());
         sentences.into_iter().map(|s| s.text).collect()
     }
 
@@ -210,9 +217,20 @@ mod tests {
         let all = words("one two three.");
         assert!(cutter.push(all[..2].to_vec(), Language::ENGLISH).is_empty());
         assert!(cutter.push(all[2..].to_vec(), Language::ENGLISH).is_empty());
-        let s = cutter.finish(Language::ENGLISH).unwrap();
+        let s = cutter.finish().unwrap();
         assert_eq!((s.start_ms, s.end_ms, s.words.len()), (0, 900, 3));
         assert!((s.confidence - (-0.1f32).exp()).abs() < 1e-6);
-        assert!(cutter.finish(Language::ENGLISH).is_none());
+        assert!(cutter.finish().is_none());
+    }
+
+    #[test]
+    fn another_language_is_another_sentence() {
+        let mut cutter = SentenceCutter::new(false);
+        let german = Language::parse("de").unwrap();
+        assert!(cutter.push(words("no stop"), Language::ENGLISH).is_empty());
+        let first = cutter.push(words("und kein Punkt"), german);
+        assert_eq!((first.len(), first[0].language), (1, Language::ENGLISH));
+        assert!(cutter.push(Vec::new(), Language::ENGLISH).is_empty());
+        assert_eq!(cutter.finish().unwrap().language, german);
     }
 }

@@ -9,8 +9,10 @@ use crate::Sentence;
 use crate::family::{Options, Recognised};
 use crate::languages::Language;
 use crate::model::Model;
+use crate::onset;
 use crate::pack::{self, Chunk};
 use crate::sentences::{SentenceCutter, TimedWord};
+use crate::stretch::{self, Heard};
 
 /// How speech is found before it is recognised: wide margins, because a word that is cut off is lost.
 pub const VAD: VadOptions = VadOptions {
@@ -38,7 +40,7 @@ pub struct Transcriber {
     speech: SpeechStream,
     options: Options,
     cutter: SentenceCutter,
-    /// The language once it is known.
+    /// The language given, or the one spoken last.
     language: Option<Language>,
     /// Start of the selection in the recording, ms.
     start_ms: u64,
@@ -48,9 +50,9 @@ pub struct Transcriber {
 /// The language of a recording.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Detected {
-    /// The most likely language.
+    /// The language of most of the speech.
     pub language: Language,
-    /// Its probability.
+    /// Its probability over all of it.
     pub probability: f32,
 }
 
@@ -87,13 +89,14 @@ impl Transcriber {
                 .next_chunks(model.0.max_chunk_ms(), vad, cancel)?
             else {
                 self.done_ms = self.speech.read_ms();
-                return Ok(self.cutter.finish(self.language()).map(|last| vec![last]));
+                return Ok(self.cutter.finish().map(|last| vec![last]));
             };
             let recognised = self.recognise(&batch, model, cancel)?;
             let mut sentences = Vec::new();
             for (chunk, made) in batch.iter().zip(recognised) {
+                let language = made.language;
                 let words = self.place(chunk, made);
-                sentences.extend(self.cutter.push(words, self.language()));
+                sentences.extend(self.cutter.push(words, language));
                 self.done_ms = chunk
                     .pieces
                     .last()
@@ -105,39 +108,38 @@ impl Transcriber {
         }
     }
 
-    /// Recognises chunks in batches of similar length, the longest first; results are in the order of the chunks. The
-    /// first batch settles the language.
+    /// Recognises chunks; results are in their order. What was said and left out is tried again by itself.
     fn recognise(
         &mut self,
         chunks: &[Chunk],
         model: &mut Model,
         cancel: &Cancel,
     ) -> Result<Vec<Recognised>, Error> {
-        let mut order: Vec<usize> = (0..chunks.len()).collect();
-        order.sort_by_key(|&i| (std::cmp::Reverse(chunks[i].samples.len()), i));
-        let mut made: Vec<(usize, Recognised)> = Vec::with_capacity(chunks.len());
-        while let Some(&first) = order.get(made.len()) {
-            let fitting = BATCH_SAMPLES / chunks[first].samples.len().max(1);
-            let batch: Vec<usize> = order
-                .iter()
-                .skip(made.len())
-                .take(fitting.clamp(1, BATCH))
-                .copied()
-                .collect();
-            let given: Vec<Chunk> = batch.iter().map(|&i| chunks[i].clone()).collect();
-            let options = Options {
-                language: self.language,
-                ..self.options.clone()
-            };
-            let results = model.0.recognise(&given, &options, cancel)?;
-            if results.len() != batch.len() {
-                return Err(Error::inference("the model left chunks out"));
-            }
-            self.language = results.first().map(|r| r.language).or(self.language);
-            made.extend(batch.into_iter().zip(results));
+        let languages = self.languages(chunks, model, cancel)?;
+        let options = &self.options;
+        let mut made = recognise(chunks, &languages, options, model, cancel)?;
+        model.0.forget();
+        for joined in [true, false] {
+            fill(
+                &mut made, chunks, &languages, joined, options, model, cancel,
+            )?;
         }
-        made.sort_by_key(|(i, _)| *i);
-        Ok(made.into_iter().map(|(_, recognised)| recognised).collect())
+        Ok(made)
+    }
+
+    /// The language of each chunk: the one given, or what is heard.
+    fn languages(
+        &mut self,
+        chunks: &[Chunk],
+        model: &mut Model,
+        cancel: &Cancel,
+    ) -> Result<Vec<Language>, Error> {
+        if let Some(given) = self.options.language {
+            return Ok(vec![given; chunks.len()]);
+        }
+        let chosen = stretch::choose(&hear(chunks, model, cancel)?, self.language);
+        self.language = chosen.last().copied().or(self.language);
+        Ok(chosen)
     }
 
     /// How much of the selection has been recognised, ms.
@@ -164,18 +166,25 @@ impl Transcriber {
             .speech
             .next_chunks(model.0.max_chunk_ms(), vad, cancel)?
             .unwrap_or_default();
-        let Some(chunk) = chunks.iter().max_by_key(|c| c.samples.len()) else {
-            return Ok(None);
+        let heard = hear(&chunks, model, cancel)?;
+        model.0.forget();
+        let total: f32 = heard.iter().map(|h| h.seconds).sum();
+        let chosen = stretch::choose(&heard, None);
+        let spoken = |language: Language| -> f32 {
+            let own = heard.iter().zip(&chosen).filter(|(_, l)| **l == language);
+            own.map(|(h, _)| h.seconds).sum()
         };
-        let best = model.0.languages(chunk, cancel)?.first().copied();
-        Ok(best.map(|(language, probability)| Detected {
+        let most = chosen
+            .iter()
+            .copied()
+            .reduce(|a, b| if spoken(b) > spoken(a) { b } else { a });
+        Ok(most.map(|language| Detected {
             language,
-            probability,
+            probability: heard
+                .iter()
+                .map(|h| h.probability(language) * h.seconds / total)
+                .sum(),
         }))
-    }
-
-    fn language(&self) -> Language {
-        self.language.unwrap_or(Language::ENGLISH)
     }
 
     /// Words of a chunk at their place in the recording.
@@ -310,6 +319,119 @@ impl SpeechStream {
             .drain(..(windows * vad::WINDOW).min(self.samples.len()));
         self.origin += (windows * vad::WINDOW) as u64;
     }
+}
+
+/// Chunks in batches of similar length, the longest first, by their places.
+fn batches(chunks: &[Chunk]) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..chunks.len()).collect();
+    order.sort_by_key(|&i| (std::cmp::Reverse(chunks[i].samples.len()), i));
+    let mut batches = Vec::new();
+    while let Some(&first) = order.first() {
+        let fitting = BATCH_SAMPLES / chunks[first].samples.len().max(1);
+        let rest = order.split_off(fitting.clamp(1, BATCH).min(order.len()));
+        batches.push(std::mem::replace(&mut order, rest));
+    }
+    batches
+}
+
+/// The languages that are heard in chunks.
+fn hear(chunks: &[Chunk], model: &mut Model, cancel: &Cancel) -> Result<Vec<Heard>, Error> {
+    let mut heard: Vec<(usize, Heard)> = Vec::with_capacity(chunks.len());
+    for batch in batches(chunks) {
+        let given: Vec<Chunk> = batch.iter().map(|&i| chunks[i].clone()).collect();
+        let languages = model.0.languages(&given, cancel)?;
+        for (i, languages) in batch.into_iter().zip(languages) {
+            let seconds = chunks[i].seconds();
+            heard.push((i, Heard { seconds, languages }));
+        }
+    }
+    heard.sort_by_key(|(i, _)| *i);
+    Ok(heard.into_iter().map(|(_, heard)| heard).collect())
+}
+
+/// Recognises chunks, each in its language; results are in their order.
+fn recognise(
+    chunks: &[Chunk],
+    languages: &[Language],
+    options: &Options,
+    model: &mut Model,
+    cancel: &Cancel,
+) -> Result<Vec<Recognised>, Error> {
+    let mut made: Vec<(usize, Recognised)> = Vec::with_capacity(chunks.len());
+    for mut batch in batches(chunks) {
+        while let Some(&first) = batch.first() {
+            let language = languages[first];
+            let (own, others) = batch.into_iter().partition(|&i| languages[i] == language);
+            let (own, others): (Vec<usize>, Vec<usize>) = (own, others);
+            let given: Vec<Chunk> = own.iter().map(|&i| chunks[i].clone()).collect();
+            let options = Options {
+                language: Some(language),
+                ..options.clone()
+            };
+            let results = model.0.recognise(&given, &options, cancel)?;
+            if results.len() != own.len() {
+                return Err(Error::inference("the model left chunks out"));
+            }
+            made.extend(own.into_iter().zip(results));
+            batch = others;
+        }
+    }
+    made.sort_by_key(|(i, _)| *i);
+    Ok(made.into_iter().map(|(_, recognised)| recognised).collect())
+}
+
+/// Shortest speech without words that is tried again, steps: half a second.
+const LEFT_OUT: usize = 50;
+/// What is taken with it on both sides, steps.
+const MARGIN: usize = 20;
+/// What is found there must be this probable: mean log-probability of a token.
+const SURE: f32 = -0.7;
+
+/// Tries speech without words again by itself and adds what is found. `joined`: stretches between two words together,
+/// or each by itself.
+fn fill(
+    made: &mut [Recognised],
+    chunks: &[Chunk],
+    languages: &[Language],
+    joined: bool,
+    options: &Options,
+    model: &mut Model,
+    cancel: &Cancel,
+) -> Result<(), Error> {
+    let (mut parts, mut places) = (Vec::new(), Vec::new());
+    for (i, (chunk, recognised)) in chunks.iter().zip(&*made).enumerate() {
+        if recognised.approximate {
+            continue; // its times do not tell
+        }
+        for gap in onset::gaps(&recognised.words, &chunk.speech, joined) {
+            let from = gap.start.saturating_sub(MARGIN);
+            let part = chunk.part(from..gap.end + MARGIN);
+            // The chunk itself would be heard as before.
+            if gap.len() > LEFT_OUT && part.samples.len() * 10 < chunk.samples.len() * 9 {
+                parts.push(part);
+                places.push((i, from));
+            }
+        }
+    }
+    let languages: Vec<Language> = places.iter().map(|(i, _)| languages[*i]).collect();
+    let options = Options {
+        beam_size: Some(1),
+        temperature: Some(0.0), // what is not sure at once was hardly said
+        ..options.clone()
+    };
+    let found = recognise(&parts, &languages, &options, model, cancel)?;
+    for ((i, from), found) in places.into_iter().zip(found) {
+        let tokens: usize = found.words.iter().map(|w| w.tokens).sum();
+        let log_prob: f32 = found.words.iter().map(|w| w.log_prob).sum();
+        if tokens == 0 || log_prob / (tokens as f32) < SURE {
+            continue;
+        }
+        let offset = (from * pack::STEP) as f32 / audio::SAMPLE_RATE as f32;
+        let words = &mut made[i].words;
+        words.extend(found.words.into_iter().map(|w| w.later(offset)));
+        words.sort_by(|a, b| a.start.total_cmp(&b.start));
+    }
+    Ok(())
 }
 
 /// Takes from the plans what the next window may continue, and returns where that begins: the last chunk, which is not

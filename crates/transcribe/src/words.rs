@@ -45,6 +45,16 @@ impl ChunkWord {
         self.peaks.extend(other.peaks);
     }
 
+    /// The same word, said later by some seconds.
+    pub fn later(self, seconds: f32) -> Self {
+        ChunkWord {
+            start: self.start + seconds,
+            end: self.end + seconds,
+            peaks: self.peaks.into_iter().map(|p| p + seconds).collect(),
+            ..self
+        }
+    }
+
     fn is_of(&self, marks: &str) -> bool {
         let text = self.text.trim();
         !text.is_empty() && text.chars().all(|c| marks.contains(c))

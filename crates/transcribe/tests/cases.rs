@@ -123,3 +123,61 @@ fn mandarin_is_in_the_characters_that_are_asked_for() {
         assert!(of(&traditional, "聽聲變溫設為兩攝檔"), "{traditional}");
     }
 }
+
+/// How often a text is said in the order of the sentences, without marks.
+fn plain(all: &[Sentence]) -> String {
+    let text: Vec<&str> = all.iter().map(|s| s.text.as_str()).collect();
+    let letters = |c: &char| c.is_alphanumeric() || *c == ' ';
+    let text: String = text.join(" ").to_lowercase();
+    text.chars().filter(letters).collect()
+}
+
+/// The same sentence eight times, half a second apart, and then another.
+#[test]
+fn a_sentence_said_eight_times_is_written_eight_times() {
+    let Some(path) = speech("cases/repeated_sentence_8x.flac") else {
+        return;
+    };
+    let text = plain(&sentences(&decode(&path), &Options::default()));
+    assert_eq!(
+        text.matches("what a spiteful thing i am").count(),
+        8,
+        "{text}"
+    );
+    assert!(
+        text.ends_with("was the thing i liked best of all"),
+        "{text}"
+    );
+}
+
+/// Three words four times, half a second apart: the search finds only the sentence after them.
+#[test]
+fn words_that_were_left_out_are_found() {
+    let Some(path) = speech("cases/repeats_4x.flac") else {
+        return;
+    };
+    let text = plain(&sentences(&decode(&path), &Options::default()));
+    let (said, rest) = text.split_once("his statement").expect("his statement");
+    assert_eq!(said.matches("and lobsters").count(), 4, "{text}");
+    assert!(
+        rest.ends_with("was the thing i liked best of all"),
+        "{text}"
+    );
+}
+
+/// 18 s of Mandarin, then English: each is written in its language, and both functions agree.
+#[test]
+fn each_stretch_is_in_its_language() {
+    let Some(path) = speech("cases/mandarin_then_english.opus") else {
+        return;
+    };
+    let samples = decode(&path);
+    let all = sentences(&samples, &Options::default());
+    for s in &all {
+        let language = if s.start_ms < 19_000 { "zh" } else { "en" };
+        assert_eq!(s.language.code(), language, "{s:?}");
+        assert_eq!(s.text.is_ascii(), language == "en", "{s:?}");
+    }
+    assert!(all.iter().any(|s| s.text.contains("听歌曲")), "{all:?}");
+    assert!(all.iter().any(|s| s.text.contains("anxiety")), "{all:?}");
+}

@@ -15,6 +15,7 @@ const TEMPERATURES: [f32; 5] = [0.2, 0.4, 0.6, 0.8, 1.0];
 const DRAWS: usize = 5;
 
 /// A text that was found, and how credible it is.
+#[derive(Clone)]
 pub(super) struct Attempt {
     pub(super) hypothesis: Hypothesis,
     pub(super) evidence: Evidence,

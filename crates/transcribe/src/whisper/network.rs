@@ -1,5 +1,7 @@
 //! The networks, the tokenizer and what is known of them; audio through the encoder.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use audio::logmel::LogMel;
 use onnx::{Cancel, Runtime, Session, SessionOptions};
 use ort::value::{DynValue, TensorRef};
@@ -38,6 +40,8 @@ pub struct Whisper {
     pub(super) suppress: Vec<u32>,
     pub(super) suppress_first: Vec<u32>,
     pub(super) tokens: SpecialTokens,
+    /// Batches that were encoded to find their languages, by the [`key`]s of their chunks.
+    pub(super) kept: Vec<(Vec<u64>, Vec<DynValue>)>,
 }
 
 pub(super) struct SpecialTokens {
@@ -122,15 +126,21 @@ impl Whisper {
             tokenizer,
             suppress,
             suppress_first,
+            kept: Vec::new(),
         })
     }
 
-    /// Chunks through the encoder, all filled up to the same length: hidden states of one row each.
+    /// Chunks through the encoder, all filled up to the same length: hidden states of one row each. A batch that was
+    /// kept is not encoded again.
     pub(super) fn encode(
         &mut self,
         chunks: &[Chunk],
         cancel: &Cancel,
     ) -> Result<Vec<DynValue>, Error> {
+        let keys: Vec<u64> = chunks.iter().map(key).collect();
+        if let Some(at) = self.kept.iter().position(|(kept, _)| *kept == keys) {
+            return Ok(self.kept.swap_remove(at).1);
+        }
         let longest = chunks.iter().map(|c| c.samples.len()).max().unwrap_or(0);
         let length = if self.any_length {
             (longest + TAIL).next_multiple_of(LENGTH_STEP).min(WINDOW)
@@ -153,6 +163,14 @@ impl Whisper {
         }
         Ok(encoded)
     }
+}
+
+/// What tells the audio of a chunk from others.
+pub(super) fn key(chunk: &Chunk) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    chunk.samples.len().hash(&mut hasher);
+    (chunk.samples.iter()).for_each(|x| x.to_bits().hash(&mut hasher));
+    hasher.finish()
 }
 
 /// Encoder frames of a chunk's audio.

@@ -4,7 +4,7 @@ use onnx::Cancel;
 
 use super::network::{MAX_FRAMES, WINDOW, Whisper, frames};
 use crate::decoder::{Cache, Logits, stack};
-use crate::family::{Options, Task};
+use crate::family::{Family, Options, Task};
 use crate::languages::Language;
 use crate::pack::Chunk;
 use crate::search::{Rules, Timestamps};
@@ -13,6 +13,11 @@ use crate::{Error, logits};
 /// Beams of the search over little speech, if not chosen. Many chunks at once are searched greedily: beams would cost
 /// them half as much time again, and their context helps more.
 const BEAMS: usize = 5;
+
+/// Tokens of a second of fast speech.
+const ROOM_PER_SECOND: usize = 6;
+/// Encoder frames.
+const FRAMES_PER_SECOND: usize = 50;
 
 /// A batch of chunks whose prompts have been read: where every search begins.
 pub(super) struct Prompted {
@@ -109,6 +114,11 @@ impl Whisper {
             suppress_first: self.suppress_first.clone(),
             timestamps: self.writes_times().then_some(times),
             max_tokens: (self.max_tokens / 2).min(self.max_tokens.saturating_sub(prompt + 1)),
+            // Repetitions are judged by their times afterwards, where these are heard.
+            room: match self.writes_times() {
+                true => 0,
+                false => frames * ROOM_PER_SECOND / FRAMES_PER_SECOND,
+            },
         }
     }
 
@@ -117,57 +127,38 @@ impl Whisper {
         !self.decoder.is_extended()
     }
 
-    /// Reads the prompt for a batch. Where the language is not given it is chosen here, for all chunks.
+    /// Reads the prompt for a batch of chunks in one language.
     pub(super) fn prompt(
         &mut self,
         chunks: &[Chunk],
         options: &Options,
         cancel: &Cancel,
     ) -> Result<Prompted, Error> {
+        let language = match options.language {
+            Some(language) => language,
+            None => {
+                let first = self.languages(&chunks[..1], cancel)?;
+                let best = first.first().and_then(|ranked| ranked.first());
+                best.map_or(Language::ENGLISH, |(language, _)| *language)
+            }
+        };
+        let known = Options {
+            language: Some(language),
+            ..options.clone()
+        };
         let hidden = stack(&self.encode(chunks, cancel)?)?;
         let frames: Vec<usize> = chunks.iter().map(frames).collect();
-        let mut tokens = self.preamble(options)?;
+        let mut tokens = self.preamble(&known)?;
         let before = tokens.len();
         tokens.push(self.tokens.start);
-        let only = self
-            .tokens
-            .languages
-            .is_empty()
-            .then_some(Language::ENGLISH);
-        let given = options.language.or(only);
-        if let Some(language) = given {
-            tokens.extend(self.header(language, options)?);
-        }
+        tokens.extend(self.header(language, &known)?);
         let keep = tokens.len() - before;
-        let (mut cache, mut logits) = self.decoder.start(hidden, &frames, &tokens, keep, cancel)?;
+        let (cache, logits) = self.decoder.start(hidden, &frames, &tokens, keep, cancel)?;
         let at_start = logits.steps().saturating_sub(keep);
         let mut no_speech = Vec::with_capacity(cache.rows);
         for row in 0..cache.rows {
             no_speech.push(self.no_speech(logits.at(row, at_start)?));
         }
-        let language = match given {
-            Some(language) => language,
-            None => {
-                let language = self
-                    .spoken(&logits, cache.rows)?
-                    .first()
-                    .map_or(Language::ENGLISH, |(l, _)| *l);
-                let known = Options {
-                    language: Some(language),
-                    ..options.clone()
-                };
-                if options.prompt.is_none() && script_of(&known).is_some() {
-                    return self.prompt(chunks, &known, cancel); // the example goes before what was read
-                }
-                let header = self.header(language, options)?;
-                logits = self
-                    .decoder
-                    .extend(&mut cache, &header, cancel)?
-                    .unwrap_or(logits);
-                tokens.extend(header);
-                language
-            }
-        };
         let speech = chunks.iter().map(|c| c.samples.len()).sum::<usize>();
         let rules = self.rules(tokens.len(), frames.iter().copied().max().unwrap_or(0));
         Ok(Prompted {
@@ -186,39 +177,19 @@ impl Whisper {
         token.map_or(0.0, |x| (x - logits::log_sum_exp(logits)).exp())
     }
 
-    /// Languages by probability, averaged over the rows, from the logits after the start token.
+    /// Languages by probability, from a row's logits after the start token.
     pub(super) fn spoken(
         &self,
         logits: &Logits,
-        rows: usize,
+        row: usize,
     ) -> Result<Vec<(Language, f32)>, Error> {
-        let mut sums = vec![0f32; self.tokens.languages.len()];
-        for row in 0..rows {
-            let logits = logits.last(row)?;
-            let of = |token: u32| {
-                logits
-                    .get(token as usize)
-                    .copied()
-                    .unwrap_or(f32::NEG_INFINITY)
-            };
-            let own: Vec<f32> = self
-                .tokens
-                .languages
-                .iter()
-                .map(|&(_, token)| of(token))
-                .collect();
-            let total = logits::log_sum_exp(&own);
-            sums.iter_mut()
-                .zip(&own)
-                .for_each(|(sum, x)| *sum += (x - total).exp() / rows as f32);
-        }
-        let mut ranked: Vec<_> = self
-            .tokens
-            .languages
-            .iter()
-            .map(|(l, _)| *l)
-            .zip(sums)
-            .collect();
+        let logits = logits.last(row)?;
+        let logit = |token: u32| (logits.get(token as usize).copied()).unwrap_or(f32::NEG_INFINITY);
+        let known = &self.tokens.languages;
+        let own: Vec<f32> = known.iter().map(|&(_, token)| logit(token)).collect();
+        let total = logits::log_sum_exp(&own);
+        let probabilities = own.iter().map(|x| (x - total).exp());
+        let mut ranked: Vec<_> = known.iter().map(|(l, _)| *l).zip(probabilities).collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
         Ok(ranked)
     }
