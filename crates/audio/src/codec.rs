@@ -37,8 +37,9 @@ pub(crate) fn is_memoryless(codec: &str) -> bool {
     codec.starts_with("pcm_") || is_adpcm(codec) || matches!(codec, "flac" | "alac")
 }
 
+/// Whether it is ADPCM in blocks, with the state of the decoder at the start of each: not that of telephone networks.
 pub(crate) fn is_adpcm(codec: &str) -> bool {
-    codec.starts_with("adpcm_")
+    codec.starts_with("adpcm_") && !codec.starts_with("adpcm_g7")
 }
 
 /// Name of a container; `head` tells WebM from other Matroska files.

@@ -186,7 +186,12 @@ impl<'s> Decoder<'s> {
             let unheard = std::mem::take(&mut self.drop);
             ticks =
                 ticks.saturating_sub(rescale_back(unheard, self.time_base, self.info.sample_rate));
-            match self.packet(stop)? {
+            let (before, rate) = (self.time_base, self.info.sample_rate);
+            let packet = self.packet(stop)?;
+            if self.time_base != before {
+                ticks = rescale_back(rescale(ticks, before, rate), self.time_base, rate);
+            }
+            match packet {
                 Some(packet) => ticks = ticks.saturating_add(packet.dur.get()),
                 None if ticks == 0 => return self.measure_decoded(stop),
                 None => self.info.duration_ms = Some(rescale(ticks, self.time_base, 1000)),
@@ -273,7 +278,8 @@ impl<'s> Decoder<'s> {
         let Some(packet) = self.packet(stop)? else {
             return Ok(false);
         };
-        let early_enough = self.place(&packet) <= frame;
+        // A page without a time gives one before all others.
+        let early_enough = packet.pts.get() >= self.origin && self.place(&packet) <= frame;
         self.pending.push_back(packet);
         Ok(early_enough)
     }
@@ -510,6 +516,7 @@ impl<'s> Decoder<'s> {
         };
         self.codec = make_codec(params, &self.info.container)?;
         self.track = track.id;
+        self.time_base = track.time_base.unwrap_or(self.time_base);
         let delay = delay_of(params);
         // A demuxer of our own counts on.
         if self.chained {

@@ -90,7 +90,7 @@ impl<'s> Source<'s> {
         }
     }
 
-    fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.header.len() as u64 + (self.window.end - self.window.start)
     }
 }

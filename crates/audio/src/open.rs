@@ -18,6 +18,8 @@ use crate::codec::{CODECS, FORMATS, codec_name, container_name};
 use crate::fence::fenced;
 use crate::frames::FrameReader;
 use crate::input::Source;
+use crate::links::{self, Links};
+use crate::ogg::{self, OggReader};
 use crate::rehead::{Rehead, rehead};
 use crate::ticks::rescale;
 use crate::{Error, Info, Input, edits, opus, sniff};
@@ -32,7 +34,7 @@ pub(crate) struct Opened<'s> {
     pub(crate) time_base: TimeBase,
     /// Frames of encoder delay that the headers tell.
     pub(crate) lead: u64,
-    /// Whether it is an Ogg file of several, each with times of its own.
+    /// Whether it is several files, each with times of its own, or has times that cannot be believed: one does not seek in it.
     pub(crate) chained: bool,
     pub(crate) channels: Channels,
     pub(crate) info: Info,
@@ -54,11 +56,24 @@ pub(crate) fn open<'s>(
     }
     let container = known.as_ref().map(|known| known.container);
     let long_ms = known.as_ref().and_then(|known| known.duration_ms);
+    let call = known.as_ref().and_then(|known| known.call);
     let (header, window) = match known {
         Some(Rehead { header, data, .. }) => (header, data),
-        None => (Vec::new(), 0..input.len()? - tags_behind(input, &head)?),
+        None => {
+            let all = input.len()?;
+            let tagged = head.starts_with(b"fLaC") || head.starts_with(b"ID3");
+            let behind = if tagged { tags_behind(input, all)? } else { 0 };
+            (Vec::new(), 0..all - behind)
+        }
     };
     let again = (header.clone(), window.clone(), read.clone());
+    if let (Some(call), Some(container)) = (call, container) {
+        let source = Source::new(input, Vec::new(), window, read, stop);
+        checked_rate(call.rate, container)?;
+        let mut opened = of_format(input, Box::new(call.reader(source)), container, false)?;
+        opened.info.codec = call.coding.name().into();
+        return Ok(opened);
+    }
     let source = Source::new(input, header, window, read, stop);
     let stream = MediaSourceStream::new(Box::new(source), MediaSourceStreamOptions::default());
     let (format_options, metadata_options) = (FormatOptions::default(), MetadataOptions::default());
@@ -67,6 +82,7 @@ pub(crate) fn open<'s>(
     let format_info = format.format_info();
     let container = container
         .unwrap_or_else(|| container_name(format_info.format, format_info.short_name, &head));
+    let mut chained = false;
     let (format, container): (Box<dyn FormatReader>, _) = match container {
         // By their frames, since symphonia's readers of these lose what their first header does not tell.
         "mp1" | "mp2" | "mp3" | "adts" => {
@@ -82,9 +98,27 @@ pub(crate) fn open<'s>(
                 None => (format, container),
             }
         }
+        "flac" => {
+            let links = links::find(input, stop)?;
+            chained = links.len() > 1;
+            if chained {
+                let opened = fenced(|| Links::open(input, links, again.2, stop))
+                    .map_err(|error| open_error(error, Some(container), &head, stop))?;
+                (Box::new(opened), container)
+            } else {
+                (format, container)
+            }
+        }
+        "ogg" => {
+            let (untimed, from_zero) = ogg::untimed(input)?;
+            chained = untimed || is_chained(input)?;
+            let rate = audio_track(&*format).and_then(|(_, params)| params.sample_rate);
+            let rate = rate.unwrap_or(opus::RATE);
+            (Box::new(OggReader::new(format, rate, from_zero)), container)
+        }
         _ => (format, container),
     };
-    let mut opened = of_format(input, format, container)?;
+    let mut opened = of_format(input, format, container, chained)?;
     opened.info.duration_ms = long_ms.or(opened.info.duration_ms);
     Ok(opened)
 }
@@ -105,12 +139,8 @@ fn is_chained(input: &Input) -> Result<bool, Error> {
     Ok(last.is_some_and(|page| page.get(14..18) != head.get(14..18)))
 }
 
-/// Bytes of tags behind a FLAC file, which has no place for them: symphonia takes them for a damaged last block.
-fn tags_behind(input: &Input, head: &[u8]) -> Result<u64, Error> {
-    if !head.starts_with(b"fLaC") && !head.starts_with(b"ID3") {
-        return Ok(0);
-    }
-    let all = input.len()?;
+/// Bytes of tags behind a FLAC file that ends at `all`. It has no place for them: symphonia takes them for a damaged last block.
+pub(crate) fn tags_behind(input: &Input, all: u64) -> Result<u64, Error> {
     let mut behind = 0;
     if all > 128 && input.bytes_at(all - 128, 3)? == b"TAG" {
         behind = 128;
@@ -130,6 +160,7 @@ fn of_format<'s>(
     input: &Input,
     format: Box<dyn FormatReader + 's>,
     container: &'static str,
+    chained: bool,
 ) -> Result<Opened<'s>, Error> {
     let no_track = || Error::NoAudioTrack {
         container: container.into(),
@@ -174,6 +205,7 @@ fn of_format<'s>(
         sample_rate: rate,
         channels: channels.count() as u32,
         duration_ms: duration_ms(&*format, track, time_base, container)
+            .filter(|_| !chained)
             .filter(|_| container != "mp4" || !edits::is_fragmented(input).unwrap_or(true))
             .map(|ms| ms.saturating_sub(unheard)),
     };
@@ -184,7 +216,7 @@ fn of_format<'s>(
         track,
         time_base,
         lead,
-        chained: container == "ogg" && is_chained(input)?,
+        chained,
         channels,
         info,
     })

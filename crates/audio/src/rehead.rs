@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use crate::telephone::{Call, Coding};
 use crate::{Error, Input};
 
 /// The most chunks to walk; real files have a dozen.
@@ -22,6 +23,8 @@ pub(crate) struct Rehead {
     pub(crate) data: Range<u64>,
     /// Length by the byte rate, for data too long for the header's 32 bits.
     pub(crate) duration_ms: Option<u64>,
+    /// Where the data is no samples, but a telephone network's code words. There is no header then.
+    pub(crate) call: Option<Call>,
 }
 
 /// Reads the chunks of a file of this family; `None` is any other file.
@@ -156,8 +159,13 @@ fn wave(input: &Input, container: &'static str, mut chunks: Chunks) -> Result<Re
         container,
         header: Vec::new(),
         duration_ms: None,
+        call: None,
         data,
     };
+    rehead.call = wave_call(&format)?;
+    if rehead.call.is_some() {
+        return Ok(rehead);
+    }
     let Some(format) = clean_format(format)? else {
         return Ok(rehead);
     };
@@ -237,6 +245,38 @@ fn clean_format(mut format: Vec<u8>) -> Result<Option<Vec<u8>>, Error> {
     Ok(Some(format))
 }
 
+/// What a `fmt ` chunk of at least 16 bytes says of a telephone network's coding.
+fn wave_call(format: &[u8]) -> Result<Option<Call>, Error> {
+    let (tag, channels, rate) = (le16(format, 0), le16(format, 2), le32(format, 4));
+    let coding = match tag {
+        0x31 => Coding::Gsm,
+        // Some writers leave the bits out; the byte rate tells them, too.
+        0x14 | 0x40 | 0x45 | 0x64 => {
+            let told = u32::from(le16(format, 14));
+            let counted = u64::from(le32(format, 8)) * 8 / u64::from(rate.max(1));
+            let bits = if told > 0 { told } else { counted as u32 };
+            if !(2..=5).contains(&bits) {
+                return Err(Error::Corrupt {
+                    format: "wav".into(),
+                    reason: format!("G.726 of {bits} bits a sample; there are 2 to 5"),
+                });
+            }
+            Coding::G726 {
+                bits,
+                low_first: false,
+            }
+        }
+        0x65 | 0x28f => Coding::G722,
+        _ => return Ok(None),
+    };
+    if channels != 1 {
+        return Err(Error::Unsupported {
+            format: format!("{} with {channels} channels", wave_codec(tag)),
+        });
+    }
+    Ok(Some(Call { coding, rate }))
+}
+
 /// Name of a WAV format tag, from Microsoft's `mmreg.h`.
 fn wave_codec(tag: u16) -> String {
     let name = match tag {
@@ -309,6 +349,7 @@ fn aiff(input: &Input, mut chunks: Chunks) -> Result<Rehead, Error> {
         header: aifc_header(&common[..18], compression, &data),
         data,
         duration_ms: None,
+        call: None,
     })
 }
 
@@ -357,6 +398,7 @@ fn rifx(input: &Input, mut chunks: Chunks) -> Result<Rehead, Error> {
         header: aifc_header(&common, compression, &data),
         data,
         duration_ms: None,
+        call: None,
     })
 }
 
@@ -380,21 +422,7 @@ fn au(input: &Input, head: &[u8]) -> Result<Rehead, Error> {
         6 => (32, b"fl32"),
         7 => (64, b"fl64"),
         27 => (16, b"alaw"),
-        23 => {
-            return Err(Error::Unsupported {
-                format: "G.721 ADPCM in AU".into(),
-            });
-        }
-        24 => {
-            return Err(Error::Unsupported {
-                format: "G.722 ADPCM in AU".into(),
-            });
-        }
-        25 | 26 => {
-            return Err(Error::Unsupported {
-                format: "G.723 ADPCM in AU".into(),
-            });
-        }
+        23..=26 => (16, b""),
         other => {
             return Err(Error::Unsupported {
                 format: format!("AU encoding {other}"),
@@ -402,6 +430,22 @@ fn au(input: &Input, head: &[u8]) -> Result<Rehead, Error> {
         }
     };
     let channels = u16::try_from(channels).map_err(|_| corrupt(format!("{channels} channels")))?;
+    let g726 = |bits| Coding::G726 {
+        bits,
+        low_first: true,
+    };
+    let coding = match encoding {
+        23 => Some(g726(4)),
+        24 => Some(Coding::G722),
+        25 => Some(g726(3)),
+        26 => Some(g726(5)),
+        _ => None,
+    };
+    if coding.is_some() && channels != 1 {
+        return Err(Error::Unsupported {
+            format: format!("ADPCM with {channels} channels in AU"),
+        });
+    }
     let end = input.len()?;
     let start = offset.min(end);
     let data = if size == u32::MAX {
@@ -419,6 +463,7 @@ fn au(input: &Input, head: &[u8]) -> Result<Rehead, Error> {
         header: aifc_header(&common, compression, &data),
         data,
         duration_ms: None,
+        call: coding.map(|coding| Call { coding, rate }),
     })
 }
 

@@ -102,6 +102,45 @@ fn tags_behind_a_flac_take_nothing_of_it() {
 }
 
 #[test]
+fn pages_without_a_time_lose_nothing() {
+    is_long("ogg_granule_minus1.ogg", 5_060, 0..0);
+}
+
+/// With tags between and behind, and with another rate and number of channels.
+#[test]
+fn flac_files_one_behind_the_other_are_all_heard() {
+    let tone = |seconds: usize, rate: u32| -> Vec<u8> {
+        let length = seconds * rate as usize;
+        let samples = (0..length).map(|n| 0.3 * (n as f32 * 2500.0 / rate as f32).sin());
+        audio::flac::write(&samples.collect::<Vec<_>>(), rate)
+    };
+    let mut tag = b"ID3\x04\0\0\0\0\x01\x00".to_vec();
+    tag.extend_from_slice(&[0; 128]);
+    let mut old_tag = b"TAG".to_vec();
+    old_tag.resize(128, b' ');
+    let parts = [
+        tone(4, 16_000),
+        old_tag,
+        tag,
+        tone(3, 16_000),
+        tone(2, 8_000),
+    ];
+    for files in [parts.concat(), [tone(5, 16_000), tone(4, 16_000)].concat()] {
+        let input = Input::Bytes(files.into());
+        let samples = all(&input);
+        assert_eq!(samples.len(), 9 * 16_000);
+        sounds(&samples, 0..0);
+        assert_eq!(info(&input).duration_ms, Some(9_000));
+        let part = self::samples(&input, &from(5_500)).unwrap();
+        let whole = &samples[5_500 * 16..];
+        assert_eq!(part.len(), whole.len());
+        let far = part.iter().zip(whole).map(|(a, b)| (a - b).abs());
+        assert!(far.fold(0.0, f32::max) < 0.01);
+        assert_eq!(audio::damage::take(), []);
+    }
+}
+
+#[test]
 fn big_endian_wav_is_read() {
     is_long("wav_rifx.wav", 5_060, 0..0);
 }
