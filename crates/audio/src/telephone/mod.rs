@@ -77,7 +77,7 @@ impl Coding {
 
     fn decoder(self) -> Decoder {
         match self {
-            Coding::Gsm => Decoder::Gsm(gsm::Decoder::new()),
+            Coding::Gsm => Decoder::Gsm(Box::new(gsm::Decoder::new())),
             Coding::G726 { bits, low_first } => {
                 // Who writes 40 kbit/s into WAV is ffmpeg; into AU, Sun's coder.
                 let leak = if bits == 5 && low_first { 9 } else { 8 };
@@ -133,7 +133,7 @@ impl Call {
 }
 
 enum Decoder {
-    Gsm(gsm::Decoder),
+    Gsm(Box<gsm::Decoder>),
     G726(g726::Decoder, u32, bool),
     G722(g722::Decoder),
 }
