@@ -3,16 +3,25 @@
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::call::arguments::{Call, Shape};
-use crate::call::options::{self, NoMore};
+use crate::call::options;
 use crate::call::recording::Recording;
 use crate::errors::Error;
 use crate::models::Engine;
 use crate::{interrupt, stats};
 
-/// `ai_audio_info(source)`: container, codec, sample rate, channels and duration.
+/// Options of `ai_audio_info`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct InfoOptions {
+    /// Decode all of it, to tell what is damaged.
+    check: bool,
+}
+
+/// `ai_audio_info(source)`: container, codec, sample rate, channels, duration and damage.
 #[pg_extern]
 fn ai_audio_info(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<JsonB>, ErrorReport> {
     // SAFETY: declared in this shape in sql/.
@@ -21,12 +30,20 @@ fn ai_audio_info(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<JsonB>, Erro
 }
 
 fn info(call: Call) -> Result<Option<JsonB>, Error> {
-    let (common, NoMore {}) = options::read(call.options)?;
+    let (common, own) = options::read::<InfoOptions>(call.options)?;
     common.as_it_is("ai_audio_info")?;
     let probed = Recording::new(&call.source).and_then(|recording| {
         interrupt::run(|cancel| -> Result<_, Error> {
             let input = recording.open(cancel)?;
-            let probed = audio::probe(&input, cancel.flag());
+            let probed = if own.check {
+                audio::check(&input, cancel.flag()).map(|(info, damaged)| (info, Some(damaged)))
+            } else {
+                // Plain samples can be anything, so nothing tells that they are damaged.
+                audio::probe(&input, cancel.flag()).map(|info| {
+                    let plain = info.codec.starts_with("pcm_");
+                    (info, plain.then_some(0))
+                })
+            };
             probed.map_err(|error| Error::Audio {
                 name: recording.name().into(),
                 error,
@@ -34,13 +51,14 @@ fn info(call: Call) -> Result<Option<JsonB>, Error> {
         })
     });
     let probed = common.on_error.apply(probed)?;
-    Ok(probed.map(|i| {
+    Ok(probed.map(|(i, damaged)| {
         JsonB(json!({
             "container": i.container,
             "codec": i.codec,
             "sample_rate": i.sample_rate,
             "channels": i.channels,
             "duration": i.duration_ms,
+            "damaged_ms": damaged,
         }))
     }))
 }

@@ -204,10 +204,18 @@ impl<'s> Decoder<'s> {
     fn measure_decoded(&mut self, stop: &AtomicBool) -> Result<(), Error> {
         let read = self.read.clone();
         *self = Self::open_counting(&self.input.clone(), self.stop, read)?;
+        self.decode_all(stop).map(drop)
+    }
+
+    /// Decodes what is left, for its length. Returns the milliseconds that are damaged.
+    pub(crate) fn decode_all(&mut self, stop: &AtomicBool) -> Result<u64, Error> {
         while self.next(stop)?.is_some() {}
-        let rate = u64::from(self.info.sample_rate);
-        self.info.duration_ms = Some(self.position().saturating_mul(1000) / rate);
-        Ok(())
+        self.info.duration_ms = Some(self.ms(self.position()));
+        Ok(self.ms(self.lost))
+    }
+
+    fn ms(&self, frames: u64) -> u64 {
+        frames.saturating_mul(1000) / u64::from(self.info.sample_rate.max(1))
     }
 
     /// Moves forward so that the next block starts at or before `frame`, without decoding what lies before if possible.
@@ -346,12 +354,10 @@ impl<'s> Decoder<'s> {
 
     /// Tells what was lost, once.
     pub(crate) fn tell_damage(&mut self) {
-        let ms =
-            |frames: u64| frames.saturating_mul(1000) / u64::from(self.info.sample_rate.max(1));
         if self.lost > 0 {
             damage::add(Damage {
-                ms: ms(self.lost),
-                at_ms: ms(self.lost_at),
+                ms: self.ms(self.lost),
+                at_ms: self.ms(self.lost_at),
             });
             self.lost = 0;
         }
@@ -486,6 +492,9 @@ impl<'s> Decoder<'s> {
                 Ok(Some(packet)) if packet.track_id == self.track => {
                     if std::mem::take(&mut self.begins) {
                         self.origin = packet.pts.get();
+                        if self.lead == 0 && self.origin < 0 {
+                            self.lead = self.frames_of(self.origin.unsigned_abs());
+                        }
                     }
                     self.end = self.place(&packet) + self.frames_of(packet.dur.get());
                     return Ok(Some(packet));

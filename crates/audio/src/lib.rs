@@ -109,6 +109,13 @@ pub fn probe(input: &Input, stop: &AtomicBool) -> Result<Info, Error> {
     Ok(decoder.info().clone())
 }
 
+/// Decodes all of a file, and tells what it is, how long it really is, and how many milliseconds of it are damaged.
+pub fn check(input: &Input, stop: &AtomicBool) -> Result<(Info, u64), Error> {
+    let mut decoder = decoder::Decoder::open(input, Some(stop))?;
+    let damaged = decoder.decode_all(stop)?;
+    Ok((decoder.info().clone(), damaged))
+}
+
 /// Decodes the selection in one go.
 pub fn decode(input: &Input, selection: &Selection, stop: &AtomicBool) -> Result<Audio, Error> {
     let mut reader = Reader::open_with(input, selection, Some(stop))?;

@@ -191,7 +191,8 @@ fn damage_is_told() {
     assert_eq!(audio::damage::take(), []);
     let middle = bytes.len() / 2;
     bytes[middle..middle + 1500].fill(0xff);
-    let damaged = all(&Input::Bytes(bytes.into()));
+    let damaged_input = Input::Bytes(bytes.into());
+    let damaged = all(&damaged_input);
     assert_eq!(
         damaged.len(),
         whole.len(),
@@ -203,4 +204,14 @@ fn damage_is_told() {
         matches!(told[..], [one] if one.ms > 0 && one.ms < length_ms && one.at_ms < length_ms),
         "{told:?} of {length_ms} ms"
     );
+    let stop = AtomicBool::new(false);
+    let (info, damaged_ms) = audio::check(&damaged_input, &stop).unwrap();
+    assert_eq!(
+        (info.duration_ms, damaged_ms),
+        (Some(length_ms), told[0].ms)
+    );
+    assert_eq!(audio::damage::take(), told, "told again");
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/chirp.m4a");
+    let whole = Input::Bytes(std::fs::read(path).unwrap().into());
+    assert_eq!(audio::check(&whole, &stop).unwrap().1, 0);
 }
