@@ -586,15 +586,55 @@ END
 $$;
 COMMENT ON FUNCTION ai_audio.work_on(regclass, ai_audio.followed, bigint) IS 'works on a job of a followed table';
 
+-- Takes a job of one of the current user's followed tables, in turn.
+CREATE FUNCTION ai_audio.next_job(OUT follow regclass, OUT job bigint) RETURNS record
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  x record;
+BEGIN
+  FOR x IN SELECT w.follow, w.f FROM ai_audio.follows() w
+    WHERE w.owner = (SELECT r.oid FROM pg_roles r WHERE r.rolname = current_user) AND (w.f).paused IS NULL ORDER BY random()
+  LOOP
+    job := ai_audio.take(x.f);
+    IF job IS NOT NULL THEN
+      follow := x.follow;
+      RETURN;
+    END IF;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION ai_audio.next_job() IS 'takes a job of a followed table of the current user';
+
+-- For whom background workers are started: roles that may log in, and no superusers.
+CREATE FUNCTION ai_audio.owners_with_work() RETURNS SETOF oid
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  x record;
+  work boolean;
+BEGIN
+  FOR x IN SELECT w.owner, (w.f).jobs FROM ai_audio.follows() w JOIN pg_roles r ON r.oid = w.owner
+    WHERE r.rolcanlogin AND NOT r.rolsuper AND (w.f).paused IS NULL ORDER BY random()
+  LOOP
+    EXECUTE format('SELECT EXISTS (SELECT FROM %1$s WHERE state = ''waiting'') OR EXISTS (SELECT FROM %1$s WHERE state = ''later'' AND due <= now())
+      OR EXISTS (SELECT FROM %1$s WHERE state = ''running'' AND since < now() - interval ''5 s'')', x.jobs) INTO work;
+    IF work THEN
+      RETURN NEXT x.owner;
+    END IF;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION ai_audio.owners_with_work() IS 'owners of followed tables with work for background workers';
+
 -- A procedure that commits cannot pin its search_path: what it calls is qualified, and pins its own.
 CREATE PROCEDURE ai_audio_work(max_jobs bigint DEFAULT NULL, seconds float8 DEFAULT NULL)
   LANGUAGE plpgsql
 AS $$
 DECLARE
-  x record;
-  taken bigint;
+  taken record;
+  declared ai_audio.followed;
   result text;
-  any_left boolean;
   counted bigint := 0;
   failures bigint := 0;
   begun timestamptz := pg_catalog.clock_timestamp();
@@ -602,32 +642,23 @@ DECLARE
   over timestamptz := pg_catalog.timestamptz_pl_interval(begun, pg_catalog.make_interval(secs => seconds));
 BEGIN
   LOOP
-    any_left := false;
-    FOR x IN SELECT w.follow, w.f FROM ai_audio.follows() w
-      WHERE w.owner OPERATOR(pg_catalog.=) (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) current_user)
-        AND (w.f).paused IS NULL
-    LOOP
-      IF max_jobs OPERATOR(pg_catalog.<=) counted OR over OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() THEN
-        RETURN;
-      END IF;
-      taken := ai_audio.take(x.f);
-      COMMIT;
-      CONTINUE WHEN taken IS NULL;
-      any_left := true;
-      PERFORM pg_catalog.set_config('application_name', pg_catalog.format('ai_audio_work: %s, job %s', (x.f).name, taken), true);
-      result := ai_audio.work_on(x.follow, x.f, taken);
-      COMMIT;
-      counted := counted OPERATOR(pg_catalog.+) 1::bigint;
-      IF result OPERATOR(pg_catalog.=) 'failed' THEN
-        failures := failures OPERATOR(pg_catalog.+) 1::bigint;
-      END IF;
-      IF pg_catalog.current_setting('ai_audio.progress', true) OPERATOR(pg_catalog.=) 'on'
-        AND pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) pg_catalog.timestamptz_pl_interval(told, '5 s') THEN
-        told := pg_catalog.clock_timestamp();
-        RAISE INFO 'ai_audio_work: % recordings, % of them failed; now at "%"', counted, failures, (x.f).name;
-      END IF;
-    END LOOP;
-    EXIT WHEN NOT any_left;
+    EXIT WHEN max_jobs OPERATOR(pg_catalog.<=) counted OR over OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp();
+    SELECT n.follow, n.job INTO taken FROM ai_audio.next_job() n;
+    COMMIT;
+    EXIT WHEN taken.job IS NULL;
+    EXECUTE pg_catalog.format('SELECT * FROM %s', taken.follow) INTO declared;
+    PERFORM pg_catalog.set_config('application_name', pg_catalog.format('ai_audio_work: %s, job %s', declared.name, taken.job), true);
+    result := ai_audio.work_on(taken.follow, declared, taken.job);
+    COMMIT;
+    counted := counted OPERATOR(pg_catalog.+) 1::bigint;
+    IF result OPERATOR(pg_catalog.=) 'failed' THEN
+      failures := failures OPERATOR(pg_catalog.+) 1::bigint;
+    END IF;
+    IF pg_catalog.current_setting('ai_audio.progress', true) OPERATOR(pg_catalog.=) 'on'
+      AND pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) pg_catalog.timestamptz_pl_interval(told, '5 s') THEN
+      told := pg_catalog.clock_timestamp();
+      RAISE INFO 'ai_audio_work: % recordings, % of them failed; now at "%"', counted, failures, declared.name;
+    END IF;
   END LOOP;
 END
 $$;

@@ -13,6 +13,7 @@ mod api;
 mod backtrace;
 mod call;
 mod errors;
+mod follow;
 #[allow(dead_code)] // until the first function reads a server
 mod foreign;
 mod interrupt;
@@ -37,4 +38,5 @@ pub extern "C-unwind" fn _PG_init() {
     settings::define();
     planner::install();
     memory::install();
+    follow::register();
 }

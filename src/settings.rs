@@ -22,12 +22,15 @@ static CLUSTER_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(2048);
 static ENABLE_ANNSCAN: GucSetting<bool> = GucSetting::<bool>::new(true);
 static KEEP_MODELS: GucSetting<i32> = GucSetting::<i32>::new(300);
 static DIMENSIONS: GucSetting<i32> = GucSetting::<i32>::new(0);
+static DATABASES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static WORKERS: GucSetting<i32> = GucSetting::<i32>::new(2);
 static PROGRESS: GucSetting<bool> = GucSetting::<bool>::new(false);
 
 /// Defines the settings.
 pub fn define() {
     define_paths();
     define_limits();
+    define_workers();
     int(
         c"ai_audio.threads",
         c"Threads for one inference.",
@@ -74,6 +77,28 @@ pub fn define() {
     unsafe {
         pg_sys::MarkGUCPrefixReserved(c"ai_audio".as_ptr());
     }
+}
+
+/// Those of the background workers; they are read when the server starts, and when it reloads.
+fn define_workers() {
+    GucRegistry::define_string_guc(
+        c"ai_audio.databases",
+        c"Databases whose followed tables background workers keep up with, separated by commas.",
+        c"Needs ai_audio in shared_preload_libraries; read when the server starts.",
+        &DATABASES,
+        GucContext::Sighup,
+        GucFlags::SUPERUSER_ONLY,
+    );
+    GucRegistry::define_int_guc(
+        c"ai_audio.workers",
+        c"Background workers per database of ai_audio.databases.",
+        c"0: none work.",
+        &WORKERS,
+        0,
+        1024,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
 }
 
 fn define_paths() {
@@ -308,8 +333,9 @@ pub fn dimensions() -> Option<u32> {
 
 /// Threads for one inference in this process.
 pub fn threads() -> usize {
+    // Parallel workers are background workers, too: there are others beside them.
     // SAFETY: reads a global of this process.
-    let parallel_worker = unsafe { pg_sys::ParallelWorkerNumber >= 0 };
+    let parallel_worker = unsafe { !pg_sys::MyBgworkerEntry.is_null() };
     match THREADS.get() {
         0 if parallel_worker => 1,
         0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -418,6 +444,18 @@ pub fn temporary_folder() -> PathBuf {
 /// Whether the planner may use a pgvector index for `cosine_similarity`.
 pub fn enable_annscan() -> bool {
     ENABLE_ANNSCAN.get()
+}
+
+/// Databases with background workers.
+pub fn databases() -> Vec<String> {
+    let list = text(&DATABASES).unwrap_or_default();
+    let names = list.split(',').map(str::trim);
+    names.filter(|n| !n.is_empty()).map(Into::into).collect()
+}
+
+/// Background workers per database.
+pub fn workers() -> usize {
+    usize::try_from(WORKERS.get()).unwrap_or(0)
 }
 
 /// Whether long work reports its progress.
