@@ -118,6 +118,8 @@ fn ogg() {
         1,
         16,
     );
+    let second = pages(case(name), |_, page| page[14] ^= 1);
+    gives_chirps("chained", [case(name), second].concat(), 2, 400);
 }
 
 #[test]
