@@ -1,5 +1,6 @@
 //! `ai_audio_enhance`: a recording with less noise.
 
+use audio::resample::Resampler;
 use enhance::Enhancer;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -15,6 +16,8 @@ use crate::models::{Engine, Model, Task};
 use crate::progress::Stage;
 use crate::{interrupt, stats};
 
+/// Rates of the result, Hz.
+const RATES: std::ops::RangeInclusive<u32> = 8_000..=48_000;
 /// More than what 16 bits tell apart.
 const MOST_DB: f64 = 100.0;
 
@@ -25,6 +28,8 @@ struct EnhanceOptions {
     format: Format,
     /// What noise is lowered by at most, dB.
     strength: Option<f64>,
+    /// Of the result, Hz.
+    sample_rate: Option<u32>,
 }
 
 /// `ai_audio_enhance(source [, options])`: the recording with less noise, as a recording.
@@ -42,6 +47,17 @@ fn ai_audio_enhance(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<Vec<u8>>,
 }
 
 impl EnhanceOptions {
+    fn rate(&self) -> Result<u32, Error> {
+        match self.sample_rate.unwrap_or(enhance::SAMPLE_RATE) {
+            rate if RATES.contains(&rate) => Ok(rate),
+            rate => Err(Error::Options(format!(
+                "option \"sample_rate\" is between {} and {} Hz, not {rate}",
+                RATES.start(),
+                RATES.end()
+            ))),
+        }
+    }
+
     fn limit_db(&self) -> Result<f32, Error> {
         match self.strength {
             Some(db) if !(0.0..=MOST_DB).contains(&db) => Err(Error::Options(format!(
@@ -59,6 +75,7 @@ fn enhance(
     own: &EnhanceOptions,
     limit_db: f32,
 ) -> Result<Vec<u8>, Error> {
+    let rate = own.rate()?;
     stats::CALLS.add(1);
     let model = own.model.as_deref().unwrap_or(cleaning::USUAL);
     let model = Model::find(model, Task::SpeechEnhancement)?;
@@ -70,13 +87,21 @@ fn enhance(
     interrupt::run(|cancel| -> Result<_, Error> {
         let mut network = engine.load(&model, Enhancer::open)?;
         let mut stream = network.stream(limit_db);
-        let mut file = own.format.writer(enhance::SAMPLE_RATE);
+        let between = Resampler::between(enhance::SAMPLE_RATE, rate);
+        let mut resampler = between.map_err(|e| recording.blame(Error::Decoding(e)))?;
+        let mut file = own.format.writer(rate);
+        let mut out = Vec::new();
         recording.stream(&selection, Stage::Enhancing, cancel, |piece| {
             let done = stats::INFERENCE_US.time(|| stream.push(piece, cancel));
-            file.push(&done?)
+            out.clear();
+            resampler.push(&done?, &mut out);
+            file.push(&out)
         })?;
         let rest = stats::INFERENCE_US.time(|| stream.finish(cancel));
-        file.push(&rest?)?;
+        out.clear();
+        resampler.push(&rest?, &mut out);
+        resampler.finish(&mut out);
+        file.push(&out)?;
         file.finish()
     })
 }

@@ -127,3 +127,84 @@ fn it_stops_when_told_to() {
         stop(&database, "", &sql, how, Duration::from_millis(1500)).assert_prompt(how);
     }
 }
+
+/// The result at another rate is the same, resampled.
+#[test]
+fn the_result_has_the_rate_that_is_asked_for() {
+    let database = Database::new();
+    let mut client = database.connect();
+    let file = clip("austen-1.wav");
+    for rate in [8_000, 44_100, 48_000] {
+        let row = client
+            .query_one(
+                &format!(
+                    "SELECT (i->>'sample_rate')::int, (i->>'duration')::int - (ai_audio_info('{file}')->>'duration')::int
+                     FROM ai_audio_info(ai_audio_enhance('{file}', '{{sample_rate: {rate}}}')) i"
+                ),
+                &[],
+            )
+            .expect("a recording");
+        assert_eq!(row.get::<_, i32>(0), rate);
+        assert!(row.get::<_, i32>(1).abs() <= 1, "{rate}");
+        let close: bool = client.value(&format!(
+            "SELECT cosine_similarity(ai_audio_embed(ai_audio_enhance('{file}', '{{sample_rate: 48000}}')), ai_audio_embed(ai_audio_enhance('{file}'))) > 0.99"
+        ));
+        assert!(close, "{rate}");
+    }
+    client.fails(
+        &format!("SELECT ai_audio_enhance('{file}', '{{sample_rate: 96000}}')"),
+        SqlState::INVALID_PARAMETER_VALUE,
+        &["sample_rate", "48000"],
+    );
+}
+
+/// Option `enhance`: functions hear what `ai_audio_enhance` gives.
+#[test]
+fn functions_hear_the_cleaned_recording_where_they_are_asked_to() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let mut client = database.connect();
+    let clean = samples(&std::fs::read(clip("austen-1.wav")).unwrap());
+    let mix: Vec<f32> = clean
+        .iter()
+        .zip(noise(clean.len()))
+        .map(|(x, n)| x + n)
+        .collect();
+    let noisy = scratch.file("noisy.wav", &recording(&mix));
+    for options in ["", ", start_time: 1000", ", end_time: 4000, channel: 0"] {
+        let alike: f64 = client.value(&format!(
+            "SELECT cosine_similarity(ai_audio_embed('{noisy}', '{{enhance: true{options}}}'),
+               ai_audio_embed(ai_audio_enhance('{noisy}', '{{format: \"wav\"{options}}}')))",
+        ));
+        assert!(alike > 0.999, "{options}: {alike}");
+    }
+    let quieter: bool = client.value(&format!(
+        "SELECT (ai_audio_quality('{noisy}', '{{enhance: \"gtcrn\"}}')).snr_db > (ai_audio_quality('{noisy}')).snr_db + 3"
+    ));
+    assert!(quieter);
+    for call in [
+        "ai_audio_diarize",
+        "ai_audio_segments",
+        "ai_audio_sentences",
+        "ai_audio_vad",
+    ] {
+        let rows: i64 = client.value(&format!(
+            "SELECT count(*) FROM {call}('{noisy}', '{{enhance: true}}')"
+        ));
+        assert!(rows > 0, "{call}");
+    }
+    client.fails(
+        &format!("SELECT ai_audio_embed('{noisy}', '{{enhance: \"vad\"}}')"),
+        SqlState::UNDEFINED_OBJECT,
+        &["gtcrn"],
+    );
+    client.fails(
+        &format!("SELECT ai_audio_embed('{noisy}', '{{enhance: 3}}')"),
+        SqlState::INVALID_PARAMETER_VALUE,
+        &["enhance", "true"],
+    );
+    client.fails(
+        &format!("SELECT ai_audio_info('{noisy}', '{{enhance: true}}')"),
+        SqlState::INVALID_PARAMETER_VALUE,
+        &["ai_audio_enhance"],
+    );
+}

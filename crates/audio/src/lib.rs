@@ -27,7 +27,7 @@ mod opus;
 mod reader;
 pub mod recording;
 mod rehead;
-mod resample;
+pub mod resample;
 mod sniff;
 mod telephone;
 mod ticks;

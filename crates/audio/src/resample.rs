@@ -1,4 +1,4 @@
-//! Any sample rate to 16 kHz, in a stream, aligned and of exact length.
+//! Any sample rate to 16 kHz, or to another one, in a stream, aligned and of exact length.
 
 use audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Resampler as _};
@@ -12,14 +12,15 @@ const MIN_BLOCK: usize = 512;
 const MAX_STEP: u64 = 16_384;
 
 /// Streaming mono resampler: rubato's linear-phase FFT resampler with its delay removed.
-pub(crate) enum Resampler {
+pub enum Resampler {
     /// The source has 16 kHz already.
     Through,
     /// Any other rate.
     Fft(Box<FftStream>),
 }
 
-pub(crate) struct FftStream {
+/// A resampling on its way.
+pub struct FftStream {
     fft: Fft<f32>,
     /// The ratio of the rates.
     from: u64,
@@ -74,8 +75,11 @@ impl Resampler {
         Self::between(rate, SAMPLE_RATE)
     }
 
-    /// From any rate to any other.
-    pub(crate) fn between(rate: u32, wanted: u32) -> Result<Self, Error> {
+    /// From any rate to any other, Hz.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for rates that cannot be.
+    pub fn between(rate: u32, wanted: u32) -> Result<Self, Error> {
         if rate == wanted {
             return Ok(Resampler::Through);
         }
@@ -102,16 +106,16 @@ impl Resampler {
         })))
     }
 
-    /// Takes source frames and appends the 16 kHz samples that are ready.
-    pub(crate) fn push(&mut self, frames: &[f32], out: &mut Vec<f32>) {
+    /// Takes source frames and appends the samples that are ready.
+    pub fn push(&mut self, frames: &[f32], out: &mut Vec<f32>) {
         match self {
             Resampler::Through => out.extend_from_slice(frames),
             Resampler::Fft(stream) => stream.push(frames, out),
         }
     }
 
-    /// Appends what is still inside; afterwards the total is `ceil(frames * 16000 / rate)`.
-    pub(crate) fn finish(&mut self, out: &mut Vec<f32>) {
+    /// Appends what is still inside; afterwards the total is `ceil(frames * wanted / rate)`.
+    pub fn finish(&mut self, out: &mut Vec<f32>) {
         if let Resampler::Fft(stream) = self {
             stream.finish(out);
         }
