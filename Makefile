@@ -32,8 +32,8 @@ TEST_ENV = AI_AUDIO_TEST_URL="$$($(CLUSTER) url)" AI_AUDIO_PG_BIN="$$(dirname "$
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' Makefile | column -t -s '|'
 
-demo: server ## Set everything up and play the voiceprint story on real recordings
-	@scripts/demo tests/sql/voiceprint.sql
+demo: server ## Set everything up and play the stories of voiceprints and of a ride on real recordings
+	@scripts/demo tests/sql/voiceprint.sql docs/examples/driver.sql
 
 test: server ## Set everything up and run every test
 	@env $(TEST_ENV) scripts/test $(CARGO_ARGS)

@@ -6,6 +6,7 @@ ALTER FUNCTION cosine_similarity(real[], real[]) SUPPORT ai_audio.similarity_sup
 -- include 35_activity.sql
 -- include 57_enhance.sql
 -- include 70_stores.sql
+-- include 75_inspect.sql
 
 -- What no row can change runs once, whichever function it is.
 ALTER FUNCTION ai_audio_extract(text, integer, integer) SUPPORT ai_audio.once_support;
@@ -55,4 +56,12 @@ CREATE FUNCTION ai_voice_cluster(voiceprint vector, options json) RETURNS intege
 ALTER FUNCTION ai_audio_register_model(text, text, text, jsonb) CALLED ON NULL INPUT;
 ALTER FUNCTION ai_audio_warmup(text) CALLED ON NULL INPUT;
 -- include 80_follow.sql
+-- ai_audio_stats counts what language models do.
+DROP FUNCTION ai_audio_stats();
+CREATE FUNCTION ai_audio_stats(OUT calls bigint, OUT audio_seconds float8, OUT decode_ms float8,
+    OUT inference_ms float8, OUT model_loads bigint, OUT llm_calls bigint, OUT llm_tokens bigint, OUT llm_ms float8) RETURNS SETOF record
+  LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED COST 10 ROWS 1
+  AS 'MODULE_PATHNAME', 'ai_audio_stats_wrapper';
+COMMENT ON FUNCTION ai_audio_stats() IS
+  'what this session has done so far: calls on recordings, seconds of audio, time decoding and in models, models loaded; requests to language models, their tokens and the time waited for them';
 -- include 99_comments.sql

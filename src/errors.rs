@@ -71,6 +71,12 @@ pub enum Error {
     /// Measuring or grouping voices.
     #[error(transparent)]
     Voice(voice::Error),
+    /// A transcript, a policy or a schema.
+    #[error(transparent)]
+    Inspection(inspect::Error),
+    /// A language model that gave no answer.
+    #[error("server \"{name}\": {error}")]
+    Server { name: String, error: inspect::Error },
     /// A query of ours on the catalogs failed.
     #[error("{0}")]
     Spi(#[from] pgrx::spi::Error),
@@ -112,14 +118,36 @@ impl Error {
         }
     }
 
-    /// Whether another recording could have worked: what `on_error: 'null'` may turn into NULL.
+    /// Attaches the name of the server to what went wrong with it.
+    pub fn of_server(name: &str, error: inspect::Error) -> Self {
+        use inspect::Error as E;
+        match error {
+            E::Cancelled
+            | E::Transcript(_)
+            | E::Policy(_)
+            | E::Rule { .. }
+            | E::Schema(_)
+            | E::NoModel { .. }
+            | E::TooManyRequests { .. } => Error::Inspection(error),
+            error => Error::Server {
+                name: name.into(),
+                error,
+            },
+        }
+    }
+
+    /// Whether another recording, or asking again, could have worked: what `on_error: 'null'` may turn into NULL.
     pub fn is_about_the_recording(&self) -> bool {
         match self {
             Error::Source(error) => {
                 !matches!(error, source::Error::Cancelled | source::Error::Setup(_))
             }
             Error::Audio { error, .. } => !matches!(error, audio::Error::Cancelled),
-            Error::Recording { .. } | Error::Encoded { .. } => true,
+            Error::Recording { .. } | Error::Encoded { .. } | Error::Server { .. } => true,
+            Error::Inspection(error) => matches!(
+                error,
+                inspect::Error::Transcript(_) | inspect::Error::TooManyRequests { .. }
+            ),
             _ => false,
         }
     }
@@ -153,6 +181,7 @@ impl Error {
             Error::Decoding(error) => audio_code(error),
             Error::Recording { error, .. } | Error::Voice(error) => voice_code(error),
             Error::Onnx(error) => onnx_code(error),
+            Error::Inspection(error) | Error::Server { error, .. } => inspection_code(error),
             Error::Spi(_) | Error::Internal(_) => Code::ERRCODE_INTERNAL_ERROR,
         }
     }
@@ -182,6 +211,9 @@ impl Error {
             Error::Privilege { hint, .. } => Some((*hint).into()),
             Error::ResultTooLarge => Some("Ask for a shorter part, or for {\"format\": \"flac\"}.".into()),
             Error::Foreign(error) => foreign_hint(error),
+            Error::Inspection(error) | Error::Server { error, .. } => {
+                inspection_hint(error).map(Into::into)
+            }
             Error::Source(error) => source_hint(error).map(Into::into),
             Error::Audio { error: audio::Error::TooLong { .. }, .. } => {
                 Some("Select a part with start_time and end_time, or have ai_audio.max_duration raised.".into())
@@ -221,6 +253,39 @@ fn foreign_hint(error: &foreign::Error) -> Option<String> {
         E::UnknownServer { .. } => "Servers are listed in pg_foreign_server.".into(),
         E::Denied(server) => format!("Its owner can GRANT USAGE ON FOREIGN SERVER {server}."),
         E::Ambiguous { .. } => "Name one in options: {\"server\": \"name\"}.".into(),
+        _ => return None,
+    })
+}
+
+fn inspection_code(error: &inspect::Error) -> PgSqlErrorCode {
+    use PgSqlErrorCode as Code;
+    use inspect::Error as E;
+    match error {
+        E::Cancelled => Code::ERRCODE_QUERY_CANCELED,
+        E::Transcript(_) | E::Policy(_) | E::Rule { .. } | E::Schema(_) | E::NoModel { .. } => {
+            Code::ERRCODE_INVALID_PARAMETER_VALUE
+        }
+        E::TooManyRequests { .. } => Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        E::Unreachable(_) | E::Timeout { .. } => Code::ERRCODE_CONNECTION_FAILURE,
+        _ => Code::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
+    }
+}
+
+fn inspection_hint(error: &inspect::Error) -> Option<&'static str> {
+    use inspect::Error as E;
+    Some(match error {
+        E::NoModel { .. } => {
+            "Give the rule a \"pattern\", or name a server of ai_audio_llm: {\"server\": \"name\"}, or ai_audio.inspection_server."
+        }
+        E::TooManyRequests { .. } => {
+            "Raise option \"max_requests\", or \"context\" of the server where its model reads more at once."
+        }
+        E::Timeout { .. } => "Raise option \"timeout\" of the call or of the server.",
+        E::CutOff => "Raise option \"max_tokens\" of the call or of the server.",
+        E::Status {
+            status: 401 | 403, ..
+        } => "Check option \"api_key\" of your user mapping.",
+        E::Status { status: 404, .. } => "Check options \"url\" and \"model\" of the server.",
         _ => return None,
     })
 }

@@ -13,6 +13,7 @@ use source::Secret;
 
 use crate::planner::nodes::items;
 
+pub mod llm;
 pub mod store;
 
 /// A foreign data wrapper and all the options that it takes.
@@ -193,6 +194,7 @@ impl Wrapper {
     ///
     /// # Errors
     /// [`Error::Ambiguous`].
+    #[allow(dead_code)] // until a source is read from a store
     pub fn find(
         &self,
         what: &str,
@@ -348,6 +350,32 @@ fn what_was_meant(
     match names.is_empty() {
         true => "There are no options here.".into(),
         false => format!("{meant}Valid options here: {}.", names.join(", ")),
+    }
+}
+
+/// An option that must be there.
+pub const fn required(name: &'static str, check: fn(&str) -> Result<(), String>) -> ServerOption {
+    ServerOption {
+        name,
+        required: true,
+        check,
+    }
+}
+
+/// An option that may be left out.
+pub const fn optional(name: &'static str, check: fn(&str) -> Result<(), String>) -> ServerOption {
+    ServerOption {
+        name,
+        required: false,
+        check,
+    }
+}
+
+/// A check for keys, which go into HTTP headers. What is wrong is said without the value.
+pub fn printable(value: &str) -> Result<(), String> {
+    match value.bytes().all(|b| b.is_ascii_graphic()) && value.len() <= 8192 {
+        true => Ok(()),
+        false => Err("it has blanks, line ends or letters that no key has".into()),
     }
 }
 

@@ -14,7 +14,6 @@ mod backtrace;
 mod call;
 mod errors;
 mod follow;
-#[allow(dead_code)] // until the first function reads a server
 mod foreign;
 mod interrupt;
 mod memo;

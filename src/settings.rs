@@ -24,6 +24,7 @@ static KEEP_MODELS: GucSetting<i32> = GucSetting::<i32>::new(300);
 static DIMENSIONS: GucSetting<i32> = GucSetting::<i32>::new(0);
 static DATABASES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static WORKERS: GucSetting<i32> = GucSetting::<i32>::new(2);
+static INSPECTION_SERVER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static PROGRESS: GucSetting<bool> = GucSetting::<bool>::new(false);
 
 /// Defines the settings.
@@ -71,6 +72,14 @@ pub fn define() {
         c"Reports progress of long work as INFO messages every few seconds.",
         c"",
         &PROGRESS,
+    );
+    GucRegistry::define_string_guc(
+        c"ai_audio.inspection_server",
+        c"The language model that judges rules without a pattern.",
+        c"A server of ai_audio_llm; the option \"server\" of a call goes before it.",
+        &INSPECTION_SERVER,
+        GucContext::Userset,
+        GucFlags::default(),
     );
     #[cfg(any(feature = "pg15", feature = "pg16", feature = "pg17", feature = "pg18"))]
     // SAFETY: called in `_PG_init` after all settings are defined.
@@ -456,6 +465,11 @@ pub fn databases() -> Vec<String> {
 /// Background workers per database.
 pub fn workers() -> usize {
     usize::try_from(WORKERS.get()).unwrap_or(0)
+}
+
+/// The server of inspections that name none.
+pub fn inspection_server() -> Option<String> {
+    text(&INSPECTION_SERVER)
 }
 
 /// Whether long work reports its progress.

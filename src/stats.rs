@@ -46,3 +46,9 @@ pub static DECODE_US: Counter = Counter::new();
 pub static INFERENCE_US: Counter = Counter::new();
 /// Models loaded.
 pub static MODEL_LOADS: Counter = Counter::new();
+/// Requests to language models, with those made again.
+pub static LLM_CALLS: Counter = Counter::new();
+/// Tokens that they read and wrote, where the server tells.
+pub static LLM_TOKENS: Counter = Counter::new();
+/// Microseconds waiting for them.
+pub static LLM_US: Counter = Counter::new();

@@ -102,6 +102,9 @@ fn ai_audio_stats() -> TableIterator<
         name!(decode_ms, f64),
         name!(inference_ms, f64),
         name!(model_loads, i64),
+        name!(llm_calls, i64),
+        name!(llm_tokens, i64),
+        name!(llm_ms, f64),
     ),
 > {
     let ms = |c: &stats::Counter| c.get() as f64 / 1000.0;
@@ -111,5 +114,8 @@ fn ai_audio_stats() -> TableIterator<
         ms(&stats::DECODE_US),
         ms(&stats::INFERENCE_US),
         stats::MODEL_LOADS.get() as i64,
+        stats::LLM_CALLS.get() as i64,
+        stats::LLM_TOKENS.get() as i64,
+        ms(&stats::LLM_US),
     ))
 }

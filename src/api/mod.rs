@@ -6,6 +6,7 @@ mod diarize;
 pub mod embed;
 pub mod enhance;
 pub mod info;
+pub mod inspect;
 pub mod models;
 pub mod quality;
 pub mod similarity;

@@ -230,6 +230,11 @@ impl Args<'_> {
         self.options(index)
     }
 
+    /// Whether an argument is declared json or jsonb.
+    pub fn is_json(&self, index: usize) -> bool {
+        matches!(self.kind(index), Kind::Json)
+    }
+
     /// A text argument.
     pub fn text(&self, index: usize) -> Result<String, Error> {
         self.get::<String>(index)
@@ -344,6 +349,15 @@ impl Args<'_> {
         is("vector") || is("halfvec")
     }
 
+    /// The text of a json or jsonb argument.
+    pub fn json(&self, index: usize) -> Result<String, Error> {
+        match self.types.get(index) {
+            // SAFETY: declared jsonb.
+            Some(&pg_sys::JSONBOID) => unsafe { jsonb_text(self.get::<pg_sys::Datum>(index)?) },
+            _ => self.text(index),
+        }
+    }
+
     /// An argument as any type that its declaration allows.
     pub fn get<T: FromDatum>(&self, index: usize) -> Result<T, Error> {
         let given = self.values.get(index).zip(self.types.get(index));
@@ -354,14 +368,23 @@ impl Args<'_> {
     }
 }
 
-/// Options in a jsonb value. They are read from its text: pgrx's conversion panics on what jsonb can hold and
-/// `serde_json` cannot, such as 1e400 or deep nesting.
+/// Options in a jsonb value.
 ///
 /// # Safety
 /// `datum` is a jsonb value that is not NULL.
 pub unsafe fn jsonb_options(datum: pg_sys::Datum) -> Result<Map<String, Value>, Error> {
+    // SAFETY: by contract.
+    options::parse_text(&unsafe { jsonb_text(datum) }?)
+}
+
+/// The text of a jsonb value, which is how it is read: pgrx's conversion panics on what jsonb can hold and `serde_json`
+/// cannot, such as 1e400 or deep nesting.
+///
+/// # Safety
+/// `datum` is a jsonb value that is not NULL.
+unsafe fn jsonb_text(datum: pg_sys::Datum) -> Result<String, Error> {
     // SAFETY: the output function of the value's type.
     let text = unsafe { pgrx::direct_function_call::<&CStr>(pg_sys::jsonb_out, &[Some(datum)]) };
     let text = text.ok_or_else(|| Error::Internal("jsonb without text".into()))?;
-    options::parse_text(&text.to_string_lossy())
+    Ok(text.to_string_lossy().into_owned())
 }

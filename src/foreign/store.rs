@@ -3,7 +3,7 @@
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use super::{Options, ServerOption, Wrapper, any, boolean};
+use super::{Options, Wrapper, any, boolean, optional, printable, required};
 use crate::errors::Error;
 
 /// The wrapper whose servers are buckets.
@@ -24,22 +24,6 @@ pub static STORE: Wrapper = Wrapper {
     ],
     together,
 };
-
-const fn required(name: &'static str, check: fn(&str) -> Result<(), String>) -> ServerOption {
-    ServerOption {
-        name,
-        required: true,
-        check,
-    }
-}
-
-const fn optional(name: &'static str, check: fn(&str) -> Result<(), String>) -> ServerOption {
-    ServerOption {
-        name,
-        required: false,
-        check,
-    }
-}
 
 fn kind(value: &str) -> Result<(), String> {
     match value {
@@ -78,14 +62,6 @@ fn endpoint(value: &str) -> Result<(), String> {
     match source::Url::parse(value) {
         Ok(url) if plain(&url) => Ok(()),
         _ => Err(wrong.into()),
-    }
-}
-
-/// Keys go into HTTP headers. What is wrong is said without the value.
-fn printable(value: &str) -> Result<(), String> {
-    match value.bytes().all(|b| b.is_ascii_graphic()) && value.len() <= 8192 {
-        true => Ok(()),
-        false => Err("it has blanks, line ends or letters that no key has".into()),
     }
 }
 

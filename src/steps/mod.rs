@@ -6,6 +6,7 @@ pub mod diarization;
 pub mod hearing;
 pub mod identify;
 pub mod library;
+pub mod llm;
 pub mod names;
 pub mod padding;
 pub mod recognition;

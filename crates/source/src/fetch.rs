@@ -71,25 +71,7 @@ impl Network {
         rules: &FetchRules,
         stop: &AtomicBool,
     ) -> Result<Body, Error> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .max_blocking_threads(1)
-            .build()
-            .map_err(|e| Error::Setup(e.to_string()))?;
-        let outcome = runtime.block_on(async {
-            tokio::select! {
-                biased;
-                () = raised(stop) => Err(Error::Cancelled),
-                () = tokio::time::sleep(rules.timeout) => {
-                    Err(Error::Timeout { url: redact(url.as_str()), limit: rules.timeout })
-                }
-                outcome = self.follow(url, rules, stop) => outcome,
-            }
-        });
-        // Dropping the runtime would wait for a hanging name lookup.
-        runtime.shutdown_background();
-        outcome
+        bounded(url, rules, stop, self.follow(url, rules, stop))
     }
 
     async fn follow(
@@ -119,6 +101,18 @@ impl Network {
         rules: &FetchRules,
         allowed: &AllowedHosts,
     ) -> Result<Response, Error> {
+        let request = self.client(url, rules, allowed).await?.get(url.clone());
+        let request = request.header(ACCEPT_ENCODING, "identity");
+        request.send().await.map_err(|e| request_failure(url, &e))
+    }
+
+    /// A client that connects to the checked addresses of this URL's host and nowhere else.
+    pub(crate) async fn client(
+        &self,
+        url: &Url,
+        rules: &FetchRules,
+        allowed: &AllowedHosts,
+    ) -> Result<Client, Error> {
         let addresses = checked_addresses(url, self.lookup, rules.connect_timeout, allowed).await?;
         let trust = match url.scheme() {
             "https" => (self.trust)().map_err(|reason| Error::Tls {
@@ -127,7 +121,7 @@ impl Network {
             })?,
             _ => tls::trust_only(RootCertStore::empty()).map_err(Error::Setup)?,
         };
-        let client = Client::builder()
+        Client::builder()
             .user_agent(&rules.user_agent)
             .redirect(Policy::none())
             .retry(reqwest::retry::never())
@@ -140,10 +134,36 @@ impl Network {
             .dns_resolver(Pinned(addresses))
             .tls_backend_preconfigured(trust)
             .build()
-            .map_err(|e| Error::Setup(cause(&e)))?;
-        let request = client.get(url.clone()).header(ACCEPT_ENCODING, "identity");
-        request.send().await.map_err(|e| request_failure(url, &e))
+            .map_err(|e| Error::Setup(cause(&e)))
     }
+}
+
+/// Runs `work` on this thread, until `stop` is raised or the time is up.
+pub(crate) fn bounded<T>(
+    url: &Url,
+    rules: &FetchRules,
+    stop: &AtomicBool,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .max_blocking_threads(1)
+        .build()
+        .map_err(|e| Error::Setup(e.to_string()))?;
+    let outcome = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            () = raised(stop) => Err(Error::Cancelled),
+            () = tokio::time::sleep(rules.timeout) => {
+                Err(Error::Timeout { url: redact(url.as_str()), limit: rules.timeout })
+            }
+            outcome = work => outcome,
+        }
+    });
+    // Dropping the runtime would wait for a hanging name lookup.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// Returns when `stop` is raised.
@@ -233,7 +253,7 @@ fn check_head(url: &Url, response: &Response, max_bytes: u64) -> Result<(), Erro
     check_size(url, response.content_length().unwrap_or(0), max_bytes)
 }
 
-fn check_size(url: &Url, bytes: u64, limit: u64) -> Result<(), Error> {
+pub(crate) fn check_size(url: &Url, bytes: u64, limit: u64) -> Result<(), Error> {
     match bytes > limit {
         true => Err(Error::BodyTooLarge {
             url: redact(url.as_str()),
@@ -243,7 +263,7 @@ fn check_size(url: &Url, bytes: u64, limit: u64) -> Result<(), Error> {
     }
 }
 
-fn request_failure(url: &Url, error: &reqwest::Error) -> Error {
+pub(crate) fn request_failure(url: &Url, error: &reqwest::Error) -> Error {
     let url_shown = redact(url.as_str());
     if is_tls(error) {
         Error::Tls {
@@ -264,7 +284,7 @@ fn request_failure(url: &Url, error: &reqwest::Error) -> Error {
     }
 }
 
-fn transfer_failure(url: &Url, error: &reqwest::Error) -> Error {
+pub(crate) fn transfer_failure(url: &Url, error: &reqwest::Error) -> Error {
     Error::Transfer {
         url: redact(url.as_str()),
         reason: cause(error),
