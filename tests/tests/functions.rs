@@ -15,10 +15,10 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("ai_audio.key_list", "i called safe"),
     ("ai_audio.list_activity", "v strict restricted"),
     ("ai_audio.list_models", "v strict restricted"),
+    ("ai_audio.llm_validator", "s strict safe"),
     ("ai_audio.next_job", "v called unsafe"),
     ("ai_audio.own_follow", "s called restricted"),
     ("ai_audio.owners_with_work", "v called unsafe"),
-    ("ai_audio.llm_validator", "s strict safe"),
     ("ai_audio.profile_final", "i called safe"),
     ("ai_audio.profile_serialize", "i strict safe"),
     ("ai_audio.progress", "s called restricted"),
@@ -40,6 +40,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("ai_audio_follow", "v called unsafe"),
     ("ai_audio_identify", "s called restricted"),
     ("ai_audio_info", "s called safe"),
+    ("ai_audio_inspect", "v called restricted"),
     ("ai_audio_pause", "v strict unsafe"),
     ("ai_audio_quality", "s called safe"),
     ("ai_audio_register_model", "v called unsafe"),
@@ -47,15 +48,6 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("ai_audio_retry", "v called unsafe"),
     ("ai_audio_segments", "s called restricted"),
     ("ai_audio_sentences", "s called restricted"),
-    ("ai_audio_embed", "s strict safe"),
-    ("ai_audio_enhance", "s strict safe"),
-    ("ai_audio_extract", "s strict safe"),
-    ("ai_audio_info", "s strict safe"),
-    ("ai_audio_inspect", "v called restricted"),
-    ("ai_audio_quality", "s strict safe"),
-    ("ai_audio_register_model", "v strict unsafe"),
-    ("ai_audio_segments", "s strict safe"),
-    ("ai_audio_sentences", "s called safe"),
     ("ai_audio_stats", "v strict restricted"),
     ("ai_audio_transcribe", "s called restricted"),
     ("ai_audio_transcript", "s called restricted"),
@@ -65,7 +57,6 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("ai_audio_version", "s strict safe"),
     ("ai_audio_warmup", "v called restricted"),
     ("ai_audio_work", "v called unsafe"),
-    ("ai_audio_warmup", "v strict restricted"),
     ("ai_text_complete", "v called restricted"),
     ("ai_text_inspect", "v called restricted"),
     ("ai_voice_calibrate", "v strict unsafe"),
@@ -148,7 +139,7 @@ fn names_in_the_users_schema_say_whose_they_are() {
     let strange: Vec<String> = client.column(&format!(
         "SELECT pg_describe_object(classid, objid, 0) FROM ({MEMBERS}) m
          WHERE (pg_identify_object(classid, objid, 0)).schema = 'public'
-           AND pg_describe_object(classid, objid, 0) !~ '(ai_audio_|ai_voice_|cosine_similarity)'"
+           AND pg_describe_object(classid, objid, 0) !~ '(ai_audio_|ai_text_|ai_voice_|cosine_similarity)'"
     ));
     assert!(strange.is_empty(), "{strange:#?}");
 }

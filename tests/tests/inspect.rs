@@ -307,7 +307,7 @@ fn a_model_judges_and_its_quotes_are_looked_up() {
     ]));
     llm.declare(&mut client, "");
     client.run("SET ai_audio.inspection_server = 'model'");
-    let found = rows(&mut client, &inspect("no cash\nno threats\nno rush", ""));
+    let found = rows(&mut client, &inspect("no cash\nno threats\nno rush", "{}"));
     let brief: Vec<_> = found
         .iter()
         .map(|r| {

@@ -77,10 +77,11 @@ fn assert_references(client: &mut Client) {
 }
 
 /// How alike the voice of a coding must be to the original's. 6 kbit/s tell too little of what is above 4 kHz: 0.77; with the
-/// original's upper band it is 0.89.
+/// original's upper band it is 0.89. GSM's 13 kbit/s of 1987 come to 0.789; the network was not taught with it.
 fn bar(name: &str) -> f64 {
     match name {
         "opus_6k_nb.opus" => 0.77,
+        "gsm_wav49.wav" => 0.78,
         _ if name.contains("8k") || name == "au_mulaw.au" => 0.8,
         _ => 0.9,
     }
