@@ -130,7 +130,8 @@ def search(console):
     console.button("Search").click()
     console.says("of speech heard")
     hits = [hit.text for hit in console.all(".hits li")]
-    assert hits[0].startswith("Diane") and "> 99.9 %" in hits[0], hits
+    # No surer than the pairs that probabilities were fitted on allow (docs/internals/calibration.md).
+    assert hits[0].startswith("Diane") and float(hits[0].split("\n")[1].strip("> %")) > 99, hits
     assert len(hits) == 4 and len(console.all(".hits .bar")) == 4, hits
     console.shoot("search")
     console.field("Only these names").send_keys("June, Sheila")
