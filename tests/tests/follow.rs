@@ -304,14 +304,13 @@ fn results_go_into_columns_that_are_there() {
 fn what_changes_while_it_is_worked_on() {
     let (database, scratch) = (Database::new(), Scratch::new());
     let mut client = database.connect();
-    let (slow, short) = (
-        tone_file(&scratch, "slow.wav", 120),
-        tone_file(&scratch, "short.wav", 2),
-    );
+    // Two files: what one of them gave is kept while the CALL runs, and the other would take no time.
+    let [first, second, short] = [("first.wav", 120), ("second.wav", 120), ("short.wav", 2)]
+        .map(|(name, seconds)| tone_file(&scratch, name, seconds));
     calls(&mut client);
     follow(&mut client, ", \"quality\": true");
     client.run(&format!(
-        "INSERT INTO calls VALUES (1, '{slow}'), (2, '{slow}')"
+        "INSERT INTO calls VALUES (1, '{first}'), (2, '{second}')"
     ));
     let mut changes = 0;
     thread::scope(|scope| {
