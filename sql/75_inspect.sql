@@ -9,117 +9,30 @@ CREATE FOREIGN DATA WRAPPER ai_audio_llm NO HANDLER VALIDATOR ai_audio.llm_valid
 COMMENT ON FOREIGN DATA WRAPPER ai_audio_llm IS
   'language models behind an API like OpenAI''s, for ai_text_inspect, ai_audio_inspect and ai_text_complete';
 
-CREATE FUNCTION ai_text_inspect(transcript text, policy text, options text DEFAULT NULL,
-    OUT rule text, OUT violated boolean, OUT severity text, OUT speaker text, OUT sentence_id integer,
-    OUT start_time integer, OUT end_time integer, OUT quote text, OUT reason text, OUT confidence real,
-    OUT unsupported boolean) RETURNS SETOF record
-  LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 100000 ROWS 10
-  AS 'MODULE_PATHNAME', 'ai_text_inspect_wrapper';
-
-CREATE FUNCTION ai_text_inspect(transcript text, policy text, options jsonb,
-    OUT rule text, OUT violated boolean, OUT severity text, OUT speaker text, OUT sentence_id integer,
-    OUT start_time integer, OUT end_time integer, OUT quote text, OUT reason text, OUT confidence real,
-    OUT unsupported boolean) RETURNS SETOF record
-  LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 100000 ROWS 10
-  AS 'MODULE_PATHNAME', 'ai_text_inspect_wrapper';
-
-CREATE FUNCTION ai_text_inspect(transcript text, policy jsonb, options text DEFAULT NULL,
-    OUT rule text, OUT violated boolean, OUT severity text, OUT speaker text, OUT sentence_id integer,
-    OUT start_time integer, OUT end_time integer, OUT quote text, OUT reason text, OUT confidence real,
-    OUT unsupported boolean) RETURNS SETOF record
-  LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 100000 ROWS 10
-  AS 'MODULE_PATHNAME', 'ai_text_inspect_wrapper';
-
-CREATE FUNCTION ai_text_inspect(transcript text, policy jsonb, options jsonb,
-    OUT rule text, OUT violated boolean, OUT severity text, OUT speaker text, OUT sentence_id integer,
-    OUT start_time integer, OUT end_time integer, OUT quote text, OUT reason text, OUT confidence real,
-    OUT unsupported boolean) RETURNS SETOF record
-  LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 100000 ROWS 10
-  AS 'MODULE_PATHNAME', 'ai_text_inspect_wrapper';
-
-CREATE FUNCTION ai_text_inspect(transcript jsonb, policy text, options text DEFAULT NULL,
-    OUT rule text, OUT violated boolean, OUT severity text, OUT speaker text, OUT sentence_id integer,
-    OUT start_time integer, OUT end_time integer, OUT quote text, OUT reason text, OUT confidence real,
-    OUT unsupported boolean) RETURNS SETOF record
-  LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 100000 ROWS 10
-  AS 'MODULE_PATHNAME', 'ai_text_inspect_wrapper';
-
-CREATE FUNCTION ai_text_inspect(transcript jsonb, policy text, options jsonb,
-    OUT rule text, OUT violated boolean, OUT severity text, OUT speaker text, OUT sentence_id integer,
-    OUT start_time integer, OUT end_time integer, OUT quote text, OUT reason text, OUT confidence real,
-    OUT unsupported boolean) RETURNS SETOF record
-  LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 100000 ROWS 10
-  AS 'MODULE_PATHNAME', 'ai_text_inspect_wrapper';
-
-CREATE FUNCTION ai_text_inspect(transcript jsonb, policy jsonb, options text DEFAULT NULL,
-    OUT rule text, OUT violated boolean, OUT severity text, OUT speaker text, OUT sentence_id integer,
-    OUT start_time integer, OUT end_time integer, OUT quote text, OUT reason text, OUT confidence real,
-    OUT unsupported boolean) RETURNS SETOF record
-  LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 100000 ROWS 10
-  AS 'MODULE_PATHNAME', 'ai_text_inspect_wrapper';
-
-CREATE FUNCTION ai_text_inspect(transcript jsonb, policy jsonb, options jsonb,
-    OUT rule text, OUT violated boolean, OUT severity text, OUT speaker text, OUT sentence_id integer,
-    OUT start_time integer, OUT end_time integer, OUT quote text, OUT reason text, OUT confidence real,
-    OUT unsupported boolean) RETURNS SETOF record
-  LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 100000 ROWS 10
-  AS 'MODULE_PATHNAME', 'ai_text_inspect_wrapper';
-
-CREATE FUNCTION ai_audio_inspect(source text, policy text, options text DEFAULT NULL,
-    OUT rule text, OUT violated boolean, OUT severity text, OUT speaker text, OUT sentence_id integer,
-    OUT start_time integer, OUT end_time integer, OUT quote text, OUT reason text, OUT confidence real,
-    OUT unsupported boolean) RETURNS SETOF record
-  LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 10000000 ROWS 10
-  AS 'MODULE_PATHNAME', 'ai_audio_inspect_wrapper';
-
-CREATE FUNCTION ai_audio_inspect(source text, policy text, options jsonb,
-    OUT rule text, OUT violated boolean, OUT severity text, OUT speaker text, OUT sentence_id integer,
-    OUT start_time integer, OUT end_time integer, OUT quote text, OUT reason text, OUT confidence real,
-    OUT unsupported boolean) RETURNS SETOF record
-  LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 10000000 ROWS 10
-  AS 'MODULE_PATHNAME', 'ai_audio_inspect_wrapper';
-
-CREATE FUNCTION ai_audio_inspect(source text, policy jsonb, options text DEFAULT NULL,
-    OUT rule text, OUT violated boolean, OUT severity text, OUT speaker text, OUT sentence_id integer,
-    OUT start_time integer, OUT end_time integer, OUT quote text, OUT reason text, OUT confidence real,
-    OUT unsupported boolean) RETURNS SETOF record
-  LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 10000000 ROWS 10
-  AS 'MODULE_PATHNAME', 'ai_audio_inspect_wrapper';
-
-CREATE FUNCTION ai_audio_inspect(source text, policy jsonb, options jsonb,
-    OUT rule text, OUT violated boolean, OUT severity text, OUT speaker text, OUT sentence_id integer,
-    OUT start_time integer, OUT end_time integer, OUT quote text, OUT reason text, OUT confidence real,
-    OUT unsupported boolean) RETURNS SETOF record
-  LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 10000000 ROWS 10
-  AS 'MODULE_PATHNAME', 'ai_audio_inspect_wrapper';
-
-CREATE FUNCTION ai_audio_inspect(source bytea, policy text, options text DEFAULT NULL,
-    OUT rule text, OUT violated boolean, OUT severity text, OUT speaker text, OUT sentence_id integer,
-    OUT start_time integer, OUT end_time integer, OUT quote text, OUT reason text, OUT confidence real,
-    OUT unsupported boolean) RETURNS SETOF record
-  LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 10000000 ROWS 10
-  AS 'MODULE_PATHNAME', 'ai_audio_inspect_wrapper';
-
-CREATE FUNCTION ai_audio_inspect(source bytea, policy text, options jsonb,
-    OUT rule text, OUT violated boolean, OUT severity text, OUT speaker text, OUT sentence_id integer,
-    OUT start_time integer, OUT end_time integer, OUT quote text, OUT reason text, OUT confidence real,
-    OUT unsupported boolean) RETURNS SETOF record
-  LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 10000000 ROWS 10
-  AS 'MODULE_PATHNAME', 'ai_audio_inspect_wrapper';
-
-CREATE FUNCTION ai_audio_inspect(source bytea, policy jsonb, options text DEFAULT NULL,
-    OUT rule text, OUT violated boolean, OUT severity text, OUT speaker text, OUT sentence_id integer,
-    OUT start_time integer, OUT end_time integer, OUT quote text, OUT reason text, OUT confidence real,
-    OUT unsupported boolean) RETURNS SETOF record
-  LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 10000000 ROWS 10
-  AS 'MODULE_PATHNAME', 'ai_audio_inspect_wrapper';
-
-CREATE FUNCTION ai_audio_inspect(source bytea, policy jsonb, options jsonb,
-    OUT rule text, OUT violated boolean, OUT severity text, OUT speaker text, OUT sentence_id integer,
-    OUT start_time integer, OUT end_time integer, OUT quote text, OUT reason text, OUT confidence real,
-    OUT unsupported boolean) RETURNS SETOF record
-  LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 10000000 ROWS 10
-  AS 'MODULE_PATHNAME', 'ai_audio_inspect_wrapper';
+-- What is inspected comes in two types, so does the policy, and so do options, which may be left out.
+DO $$
+DECLARE
+  inspection record;
+  policy text;
+  options text;
+BEGIN
+  FOR inspection IN SELECT * FROM (VALUES
+      ('ai_text_inspect', 'transcript text', 100000), ('ai_text_inspect', 'transcript jsonb', 100000),
+      ('ai_audio_inspect', 'source text', 10000000), ('ai_audio_inspect', 'source bytea', 10000000)) AS v(name, of, cost) LOOP
+    FOREACH policy IN ARRAY ARRAY['text', 'jsonb'] LOOP
+      FOREACH options IN ARRAY ARRAY['text DEFAULT NULL', 'jsonb'] LOOP
+        EXECUTE format('CREATE FUNCTION %I(%s, policy %s, options %s,
+            OUT rule text, OUT violated boolean, OUT severity text, OUT speaker text, OUT sentence_id integer,
+            OUT start_time integer, OUT end_time integer, OUT quote text, OUT reason text, OUT confidence real,
+            OUT unsupported boolean) RETURNS SETOF record
+          LANGUAGE c VOLATILE PARALLEL RESTRICTED COST %s ROWS 10 AS %L, %L',
+          inspection.name, inspection.of, policy, options, inspection.cost,
+          'MODULE_PATHNAME', inspection.name || '_wrapper');
+      END LOOP;
+    END LOOP;
+  END LOOP;
+END
+$$;
 
 CREATE FUNCTION ai_text_complete(server text, prompt text, options text DEFAULT NULL) RETURNS text
   LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000

@@ -8,20 +8,11 @@ ALTER FUNCTION cosine_similarity(real[], real[]) SUPPORT ai_audio.similarity_sup
 -- include 70_stores.sql
 -- include 75_inspect.sql
 
--- What no row can change runs once, whichever function it is.
-ALTER FUNCTION ai_audio_extract(text, integer, integer) SUPPORT ai_audio.once_support;
-ALTER FUNCTION ai_audio_extract(text, integer, integer, text) SUPPORT ai_audio.once_support;
-ALTER FUNCTION ai_audio_extract(text, integer, integer, jsonb) SUPPORT ai_audio.once_support;
-ALTER FUNCTION ai_audio_extract(bytea, integer, integer) SUPPORT ai_audio.once_support;
-ALTER FUNCTION ai_audio_extract(bytea, integer, integer, text) SUPPORT ai_audio.once_support;
-ALTER FUNCTION ai_audio_extract(bytea, integer, integer, jsonb) SUPPORT ai_audio.once_support;
 -- How far the pairs of a calibration reach; one that was fitted before goes by their number.
 ALTER TABLE ai_audio.calibrations ADD COLUMN lowest float8, ADD COLUMN highest float8;
--- ai_audio_quality has one more column.
 -- Functions on recordings take NULL options, and options beside the recording alone. Those with more columns than before are made anew.
 -- include 20_embed.sql
-SELECT ai_audio.declare('ai_audio_info', 'source', '',
-  'RETURNS jsonb LANGUAGE c STABLE PARALLEL SAFE COST 100000 SUPPORT ai_audio.once_support');
+-- include 30_info.sql
 DROP FUNCTION ai_audio_sentences(text, text, text);
 DROP FUNCTION ai_audio_sentences(text, text, jsonb);
 DROP FUNCTION ai_audio_sentences(text, jsonb);
@@ -58,10 +49,5 @@ ALTER FUNCTION ai_audio_warmup(text) CALLED ON NULL INPUT;
 -- include 80_follow.sql
 -- ai_audio_stats counts what language models do.
 DROP FUNCTION ai_audio_stats();
-CREATE FUNCTION ai_audio_stats(OUT calls bigint, OUT audio_seconds float8, OUT decode_ms float8,
-    OUT inference_ms float8, OUT model_loads bigint, OUT llm_calls bigint, OUT llm_tokens bigint, OUT llm_ms float8) RETURNS SETOF record
-  LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED COST 10 ROWS 1
-  AS 'MODULE_PATHNAME', 'ai_audio_stats_wrapper';
-COMMENT ON FUNCTION ai_audio_stats() IS
-  'what this session has done so far: calls on recordings, seconds of audio, time decoding and in models, models loaded; requests to language models, their tokens and the time waited for them';
+-- include 32_stats.sql
 -- include 99_comments.sql

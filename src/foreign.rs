@@ -371,6 +371,18 @@ pub const fn optional(name: &'static str, check: fn(&str) -> Result<(), String>)
     }
 }
 
+/// A URL of a service, without user, query and fragment; nothing for any other text.
+pub fn service_url(value: &str) -> Option<source::Url> {
+    let url = source::Url::parse(value).ok()?;
+    let plain = matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    plain.then_some(url)
+}
+
 /// A check for keys, which go into HTTP headers. What is wrong is said without the value.
 pub fn printable(value: &str) -> Result<(), String> {
     match value.bytes().all(|b| b.is_ascii_graphic()) && value.len() <= 8192 {

@@ -44,30 +44,21 @@ pub enum Stage {
     Working,
 }
 
-impl Stage {
-    const ALL: [Stage; 8] = [
-        Stage::Opening,
-        Stage::Listening,
-        Stage::Diarizing,
-        Stage::Transcribing,
-        Stage::Enhancing,
-        Stage::Cutting,
-        Stage::Embedding,
-        Stage::Working,
-    ];
+/// Their names, in the same order.
+const STAGES: [&str; 8] = [
+    "opening",
+    "listening",
+    "diarizing",
+    "transcribing",
+    "enhancing",
+    "cutting",
+    "embedding",
+    "working",
+];
 
-    fn name(self) -> &'static str {
-        match self {
-            Stage::Opening => "opening",
-            Stage::Listening => "listening",
-            Stage::Diarizing => "diarizing",
-            Stage::Transcribing => "transcribing",
-            Stage::Enhancing => "enhancing",
-            Stage::Cutting => "cutting",
-            Stage::Embedding => "embedding",
-            Stage::Working => "working",
-        }
-    }
+/// The name of a stage as a slot holds it.
+fn name_of(stage: u32) -> &'static str {
+    STAGES.get(stage as usize).copied().unwrap_or("working")
 }
 
 static STAGE: AtomicU32 = AtomicU32::new(Stage::Working as u32);
@@ -263,9 +254,7 @@ pub fn tick() {
             return;
         }
         call.reported = Some(Instant::now());
-        let stage = Stage::ALL
-            .get(stage as usize)
-            .map_or("working", |s| s.name());
+        let stage = name_of(stage);
         let of = if total > 0 {
             format!(" of {} s", total / 1000)
         } else {
@@ -367,9 +356,7 @@ fn read(slot: *mut Slot) -> Option<Activity> {
                 role: pg_sys::Oid::from((*slot).role.load(Relaxed)),
                 function,
                 recording,
-                stage: Stage::ALL
-                    .get(stage as usize)
-                    .map_or("working", |s| s.name()),
+                stage: name_of(stage),
                 done: (*slot).done_ms.load(Relaxed) as f64 / 1000.0,
                 total: (total > 0).then_some(total as f64 / 1000.0),
                 since: (*slot).since.load(Relaxed) as i64,

@@ -17,7 +17,7 @@ use crate::errors::Error;
 use crate::models::Engine;
 use crate::progress::Stage;
 use crate::steps::diarization::{self, Networks, SpeakerOptions};
-use crate::steps::padding;
+use crate::steps::names::Named;
 use crate::vector::Vector;
 use crate::{interrupt, settings, stats};
 
@@ -79,15 +79,9 @@ impl Diarized {
         let found = if each {
             diarization::sides(&networks, &engine, &recording, &input, &selection, options)?
         } else {
-            diarization::once(&recording, &selection, options, || {
-                stats::CALLS.add(1);
-                interrupt::run(|cancel| {
-                    recording.stage(Stage::Diarizing, &input, &selection, cancel);
-                    let mut reading = recording.reading(&input, &selection);
-                    let found = networks.diarize(&engine, &mut reading, options, cancel);
-                    found.map_err(|e| recording.blame(e))
-                })
-            })?
+            diarization::by_voice(
+                &networks, &engine, &recording, &input, &selection, options, true,
+            )?
         };
         Ok(Diarized {
             recording,
@@ -190,13 +184,7 @@ fn diarize_rows(mut call: Call) -> Result<Vec<DiarizeRow>, Error> {
     };
     let names = library.map(|library| diarization::names(&all.found, &library));
     let names = names.transpose()?.unwrap_or_default();
-    let voice = |speaker| {
-        let voice = diarization::voice(&all.found, speaker);
-        voice.map(padding::padded).transpose()
-    };
-    let voices: Vec<Option<Vector>> = (0..all.found.speakers.len())
-        .map(voice)
-        .collect::<Result<_, _>>()?;
+    let voices = diarization::voices(&all.found)?;
     let row = |turns: &[Turn]| {
         let (first, last) = (turns.first()?, turns.iter().map(|t| t.end_ms).max()?);
         let length = |t: &Turn| (t.end_ms - t.start_ms) as f64;
@@ -212,10 +200,7 @@ fn diarize_rows(mut call: Call) -> Result<Vec<DiarizeRow>, Error> {
             turns.iter().any(|t| t.overlap),
             (sure / all_ms.max(1.0)) as f32,
             voices.get(first.speaker).cloned().flatten(),
-            names
-                .get(first.speaker)
-                .and_then(Option::as_ref)
-                .map(|n| n.name.clone()),
+            name_of(&names, first.speaker),
             all_ms / 1e3,
         ))
     };
@@ -273,10 +258,7 @@ fn segments(mut call: Call) -> Result<impl Iterator<Item = SegmentRow>, Error> {
                 all.time(first.start_ms),
                 all.time(last),
                 own.format.write(&samples),
-                names
-                    .get(first.speaker)
-                    .and_then(Option::as_ref)
-                    .map(|n| n.name.clone()),
+                name_of(&names, first.speaker),
             )),
             Err(error) => {
                 ErrorReport::from(error).report(PgLogLevel::ERROR);
@@ -284,6 +266,10 @@ fn segments(mut call: Call) -> Result<impl Iterator<Item = SegmentRow>, Error> {
             }
         }
     }))
+}
+
+fn name_of(names: &[Option<Named>], speaker: usize) -> Option<String> {
+    Some(names.get(speaker)?.as_ref()?.name.clone())
 }
 
 /// Each turn by itself, or all of a speaker together.

@@ -10,8 +10,7 @@ use crate::call::arguments::{Call, Shape};
 use crate::call::options;
 use crate::call::rows::Record;
 use crate::errors::Error;
-use crate::models::{Model, Task};
-use crate::steps::hearing;
+use crate::steps::hearing::{self, Heard};
 use crate::steps::padding;
 use crate::vector::Vector;
 
@@ -36,10 +35,7 @@ fn ai_audio_embed(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<Vector>, Er
 
 fn embed(call: Call) -> Result<Option<Vector>, Error> {
     let (common, own) = options::read::<EmbedOptions>(call.options)?;
-    let model = Model::find(
-        call.model.as_deref().unwrap_or("audio_embedding"),
-        Task::SpeakerEmbedding,
-    )?;
+    let model = hearing::speaker(call.model.as_deref())?;
     let own_dimensions = model.dimensions.unwrap_or(1) as usize;
     let dimensions = match own.dimensions {
         Some(wanted) => padding::wide("option \"dimensions\"", wanted, own_dimensions)?,
@@ -49,12 +45,17 @@ fn embed(call: Call) -> Result<Option<Vector>, Error> {
     let Some(heard) = common.on_error.apply(heard)? else {
         return Ok(None);
     };
+    Ok(Some(shaped(&heard, own.normalize, dimensions)))
+}
+
+/// The voiceprint, brought to norm 1 where that is wanted, and padded to a length.
+fn shaped(heard: &Heard, normalize: bool, length: usize) -> Vector {
     let mut voiceprint = heard.voiceprint.clone();
-    if own.normalize {
+    if normalize {
         similarity::normalize(&mut voiceprint);
     }
-    voiceprint.resize(dimensions.max(voiceprint.len()), 0.0);
-    Ok(Some(Vector(voiceprint)))
+    voiceprint.resize(length.max(voiceprint.len()), 0.0);
+    Vector(voiceprint)
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -82,18 +83,13 @@ fn ai_audio_embed_row(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<Record>
 
 fn row(call: Call) -> Result<[Option<pg_sys::Datum>; 7], Error> {
     let (common, own) = options::read::<RowOptions>(call.options)?;
-    let model = own.model.as_deref().unwrap_or("audio_embedding");
-    let model = Model::find(model, Task::SpeakerEmbedding)?;
+    let model = hearing::speaker(own.model.as_deref())?;
     match hearing::listen(&call.source, &common, &model, own.vad.unwrap_or(true)) {
         Ok(heard) => {
-            let (mut voiceprint, quality) = (heard.voiceprint.clone(), &heard.quality);
-            if own.normalize {
-                similarity::normalize(&mut voiceprint);
-            }
-            let own_dimensions = model.dimensions.unwrap_or(1) as usize;
-            voiceprint.resize(padding::usual(own_dimensions)?.max(voiceprint.len()), 0.0);
+            let length = padding::usual(model.dimensions.unwrap_or(1) as usize)?;
+            let quality = &heard.quality;
             Ok([
-                Vector(voiceprint).into_datum(),
+                shaped(&heard, own.normalize, length).into_datum(),
                 (quality.speech_ms as f64 / 1000.0).into_datum(),
                 quality.snr_db.and_then(IntoDatum::into_datum),
                 quality.bandwidth_hz.and_then(|hz| (hz as i32).into_datum()),

@@ -181,14 +181,10 @@ fn hear(
 ) -> Result<Transcript, Error> {
     let mut recognition = Recognition::start(call, common, speakers, own, true)?;
     let tells_speakers = recognition.tells_speakers();
-    let (mut sentences, mut number, mut current) = (Vec::new(), 0, None);
+    let mut sentences = Vec::new();
     while let Some(said) = recognition.next()? {
         let channel = i32::try_from(said.channel).unwrap_or(i32::MAX);
-        for spoken in said.spoken {
-            number = match current.replace(channel) == Some(channel) {
-                true => number + 1,
-                false => 1,
-            };
+        for (number, spoken) in (said.first..).zip(said.spoken) {
             let of = tells_speakers.then_some(&*said.speakers);
             sentences.push(sentence(number, channel, of, spoken));
         }

@@ -1,7 +1,5 @@
 //! `ai_audio_transcribe` and `ai_audio_sentences`: speech to text; `ai_audio_detect_language`.
 
-use std::sync::Arc;
-
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -225,7 +223,6 @@ fn rows(
     wanted: Wanted,
 ) -> impl Iterator<Item = SentenceRow> {
     let with_speaker = recognition.tells_speakers();
-    let (mut channel_now, mut number) = (None, 0);
     let parts = std::iter::from_fn(move || match common.on_error.apply(recognition.next()) {
         Ok(part) => part.flatten(),
         Err(error) => {
@@ -233,26 +230,14 @@ fn rows(
             None
         }
     });
-    parts
-        .flat_map(|said| {
-            let (channel, speakers) = (said.channel, said.speakers);
-            let with_all = move |s| (channel, Arc::clone(&speakers), s);
-            said.spoken.into_iter().map(with_all)
-        })
-        .map(move |(channel, speakers, s)| {
-            number = if channel_now.replace(channel) == Some(channel) {
-                number + 1
-            } else {
-                1
-            };
-            row(
-                channel,
-                number,
-                with_speaker.then_some(&*speakers),
-                s,
-                wanted,
-            )
-        })
+    parts.flat_map(move |said| {
+        let (channel, speakers) = (said.channel, said.speakers);
+        let of_one = move |(number, s)| {
+            let speakers = with_speaker.then_some(&*speakers);
+            row(channel, number, speakers, s, wanted)
+        };
+        (said.first..).zip(said.spoken).map(of_one)
+    })
 }
 
 fn row(

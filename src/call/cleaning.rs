@@ -8,11 +8,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use audio::wav::Interleaved;
-use audio::{Input, Reader, Selection};
+use audio::{Input, Selection};
 use enhance::{Enhancer, SAMPLE_RATE};
 use onnx::Cancel;
 
 use crate::call::options::{Channel, Common, Enhance};
+use crate::call::recording::Recording;
 use crate::errors::Error;
 use crate::models::{Engine, Model, Task};
 use crate::progress::{self, Stage};
@@ -20,8 +21,6 @@ use crate::{settings, stats};
 
 /// The model when none is named.
 pub const USUAL: &str = "gtcrn";
-/// Samples that are cleaned at a time: ten seconds.
-const PIECE: usize = 10 * SAMPLE_RATE as usize;
 
 /// How a recording is to be cleaned. Made on the backend's thread, used on the worker's.
 #[derive(Clone)]
@@ -73,66 +72,59 @@ impl Cleaning {
     /// The recording with less noise. On the worker's thread.
     ///
     /// # Errors
-    /// Those of the recording, as `blame` names them, of the network and of the temporary file.
+    /// Those of the recording, of the network and of the temporary file.
     pub fn apply(
         &self,
+        recording: &Recording,
         input: &Input,
-        blame: impl Fn(Error) -> Error,
         cancel: &Cancel,
     ) -> Result<Input, Error> {
-        let wrong = |e| blame(Error::Decoding(e));
         let (channels, heard) = match self.channel {
             Channel::Mix => (1, vec![audio::Channel::Mix]),
             Channel::Index(i) => (i.saturating_add(1), vec![audio::Channel::Index(i)]),
             Channel::Each => {
-                let info = audio::probe(input, cancel.flag()).map_err(wrong)?;
+                let info = audio::probe(input, cancel.flag());
+                let info = info.map_err(|e| recording.blame(Error::Decoding(e)))?;
                 let all = info.channels.max(1);
                 (all, (0..all).map(audio::Channel::Index).collect())
             }
         };
+        let count = u16::try_from(channels).unwrap_or(u16::MAX);
         let failed = |e: std::io::Error| Error::Internal(format!("the temporary file: {e}"));
-        let length = audio::probe(input, cancel.flag()).ok();
-        let length = length.and_then(|info| info.duration_ms).unwrap_or(0);
-        progress::stage(Stage::Enhancing, length * heard.len() as u64);
+        // Not before the first samples are there: what cannot be decoded is no reason for a file.
+        let new = || -> Result<Interleaved, Error> {
+            let file = source::temporary_file(&self.folder).map_err(failed)?;
+            Interleaved::new(file, count, SAMPLE_RATE).map_err(failed)
+        };
+        recording.stage(Stage::Enhancing, input, &self.selection, cancel);
         let mut network = self.engine.load(&self.model, Enhancer::open)?;
         let mut file: Option<Interleaved> = None;
         let start = self.selection.start_ms.unwrap_or(0) * u64::from(SAMPLE_RATE) / 1000;
         for channel in heard {
+            progress::done(0);
             let selection = Selection {
                 channel,
                 ..self.selection.clone()
             };
-            let mut reader =
-                Reader::open_with(input, &selection, Some(cancel.flag())).map_err(wrong)?;
             let mut stream = network.stream(f32::INFINITY);
             let own = match channel {
                 audio::Channel::Index(i) => i as u16,
                 audio::Channel::Mix => 0,
             };
-            let (mut at, mut piece) = (start, Vec::with_capacity(PIECE));
-            loop {
-                piece.clear();
-                let read = stats::DECODE_US.time(|| reader.read(&mut piece, PIECE, cancel.flag()));
-                let ended = read.map_err(wrong)? == 0;
-                let done = stats::INFERENCE_US.time(|| stream.push(&piece, cancel))?;
-                // Not before the first samples are there: what cannot be decoded is no reason for a file.
+            let mut at = start;
+            let mut write = |samples: &[f32]| -> Result<(), Error> {
                 let file = match &mut file {
                     Some(file) => file,
-                    none => {
-                        let count = u16::try_from(channels).unwrap_or(u16::MAX);
-                        let new = source::temporary_file(&self.folder).map_err(failed)?;
-                        none.insert(Interleaved::new(new, count, SAMPLE_RATE).map_err(failed)?)
-                    }
+                    none => none.insert(new()?),
                 };
-                file.write(own, at, &done).map_err(failed)?;
-                at += done.len() as u64;
-                progress::advance(done.len() as u64 * 1000 / u64::from(SAMPLE_RATE));
-                if ended {
-                    let rest = stats::INFERENCE_US.time(|| stream.finish(cancel))?;
-                    file.write(own, at, &rest).map_err(failed)?;
-                    break;
-                }
-            }
+                file.write(own, at, samples).map_err(failed)?;
+                at += samples.len() as u64;
+                Ok(())
+            };
+            recording.pieces(input, &selection, cancel, |piece| {
+                write(&stats::INFERENCE_US.time(|| stream.push(piece, cancel))?)
+            })?;
+            write(&stats::INFERENCE_US.time(|| stream.finish(cancel))?)?;
         }
         let file = file.ok_or_else(|| Error::Internal("a recording without channels".into()))?;
         Ok(Input::File(Arc::new(file.finish().map_err(failed)?)))

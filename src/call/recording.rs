@@ -106,8 +106,7 @@ impl Recording {
         detail: impl FnOnce() -> String,
         work: impl FnOnce() -> Result<T, Error>,
     ) -> Result<Arc<T>, Error> {
-        let of = self.fingerprint()?;
-        let detail = format!("{:?} {}", self.cleaning, detail());
+        let (of, detail) = (self.fingerprint()?, self.with_cleaning(detail()));
         if let Some(known) = memo::get(kind, of, &detail) {
             return Ok(known);
         }
@@ -125,8 +124,13 @@ impl Recording {
         kind: &'static str,
         detail: impl FnOnce() -> String,
     ) -> Result<Option<Arc<T>>, Error> {
-        let detail = format!("{:?} {}", self.cleaning, detail());
+        let detail = self.with_cleaning(detail());
         Ok(memo::get(kind, self.fingerprint()?, &detail))
+    }
+
+    /// Whatever is worked out depends on how the recording is cleaned.
+    fn with_cleaning(&self, detail: String) -> String {
+        format!("{:?} {detail}", self.cleaning)
     }
 
     fn fingerprint(&self) -> Result<&Fingerprint, Error> {
@@ -160,7 +164,7 @@ impl Recording {
             return self.as_it_is(cancel);
         };
         let cleaned = self.once("cleaned", String::new, || {
-            cleaning.apply(&self.as_it_is(cancel)?, |e| self.blame(e), cancel)
+            cleaning.apply(self, &self.as_it_is(cancel)?, cancel)
         });
         Ok(Input::clone(&*cleaned?))
     }
@@ -204,9 +208,26 @@ impl Recording {
     ) -> Result<(), Error> {
         let input = self.open(cancel)?;
         self.stage(stage, &input, selection, cancel);
+        self.pieces(&input, selection, cancel, |piece| {
+            stats::AUDIO_MS.add(milliseconds(piece.len()));
+            take(piece)
+        })
+    }
+
+    /// The same of what is open, not counted as audio that was worked on.
+    ///
+    /// # Errors
+    /// As [`Recording::stream`].
+    pub fn pieces(
+        &self,
+        input: &Input,
+        selection: &Selection,
+        cancel: &Cancel,
+        mut take: impl FnMut(&[f32]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let wrong = |e| self.blame(Error::Decoding(e));
         let opened =
-            stats::DECODE_US.time(|| Reader::open_with(&input, selection, Some(cancel.flag())));
+            stats::DECODE_US.time(|| Reader::open_with(input, selection, Some(cancel.flag())));
         let mut reader = opened.map_err(wrong)?;
         let mut piece = Vec::with_capacity(PIECE);
         loop {
@@ -215,10 +236,8 @@ impl Recording {
             if read.map_err(wrong)? == 0 {
                 return Ok(());
             }
-            let ms = piece.len() as u64 * 1000 / u64::from(audio::SAMPLE_RATE);
-            stats::AUDIO_MS.add(ms);
             take(&piece)?;
-            progress::advance(ms);
+            progress::advance(milliseconds(piece.len()));
         }
     }
 
@@ -266,7 +285,7 @@ impl audio::recording::Recording for Reading<'_> {
         let count = stats::DECODE_US
             .time(|| audio::recording::Recording::read(&mut self.encoded, out, max, stop))?;
         self.counted |= count == 0;
-        let ms = count as u64 * 1000 / u64::from(audio::SAMPLE_RATE);
+        let ms = milliseconds(count);
         progress::advance(ms);
         if !self.counted {
             stats::AUDIO_MS.add(ms);
@@ -288,6 +307,11 @@ impl Common {
             max_duration_ms: settings::max_duration_ms(),
         })
     }
+}
+
+/// The time of samples at 16 kHz.
+fn milliseconds(samples: usize) -> u64 {
+    samples as u64 * 1000 / u64::from(audio::SAMPLE_RATE)
 }
 
 fn limited(bytes: &Arc<[u8]>) -> Result<Arc<[u8]>, source::Error> {

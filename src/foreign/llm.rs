@@ -8,7 +8,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde_json::{Map, Value};
 
-use super::{Options, Wrapper, any, optional, printable, required};
+use super::{Options, Wrapper, any, optional, printable, required, service_url};
 use crate::errors::Error;
 
 /// The wrapper whose servers are language models.
@@ -42,20 +42,8 @@ const DEFAULT_CONTEXT: usize = 12_000;
 const MAX_EXTRA: usize = 64 << 10;
 
 fn url(value: &str) -> Result<(), String> {
-    let plain = |url: &source::Url| {
-        matches!(url.scheme(), "http" | "https")
-            && url.has_host()
-            && url.query().is_none()
-            && url.fragment().is_none()
-            && url.username().is_empty()
-            && url.password().is_none()
-    };
-    match source::Url::parse(value) {
-        Ok(url) if plain(&url) => Ok(()),
-        _ => Err(
-            "expected a URL without user and query, such as 'https://api.example.com/v1'".into(),
-        ),
-    }
+    let wrong = "expected a URL without user and query, such as 'https://api.example.com/v1'";
+    service_url(value).map(drop).ok_or_else(|| wrong.into())
 }
 
 fn number(value: &str, range: std::ops::RangeInclusive<i64>) -> Result<(), String> {

@@ -3,7 +3,7 @@
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use super::{Options, Wrapper, any, boolean, optional, printable, required};
+use super::{Options, Wrapper, any, boolean, optional, printable, required, service_url};
 use crate::errors::Error;
 
 /// The wrapper whose servers are buckets.
@@ -50,17 +50,8 @@ fn region(value: &str) -> Result<(), String> {
 
 fn endpoint(value: &str) -> Result<(), String> {
     let wrong = "expected a URL without path, user and query, such as 'https://oss-cn-beijing.aliyuncs.com'";
-    let plain = |url: &source::Url| {
-        matches!(url.scheme(), "http" | "https")
-            && url.has_host()
-            && url.path() == "/"
-            && url.query().is_none()
-            && url.fragment().is_none()
-            && url.username().is_empty()
-            && url.password().is_none()
-    };
-    match source::Url::parse(value) {
-        Ok(url) if plain(&url) => Ok(()),
+    match service_url(value) {
+        Some(url) if url.path() == "/" => Ok(()),
         _ => Err(wrong.into()),
     }
 }

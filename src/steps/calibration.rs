@@ -9,7 +9,7 @@ use crate::models::{Model, Task};
 use crate::vector::Vector;
 
 /// The model whose calibration serves where none is named.
-const USUAL_MODEL: &str = "audio_embedding";
+pub const USUAL_MODEL: &str = "audio_embedding";
 
 /// The calibration of a name, else the one that comes with the model.
 ///

@@ -16,6 +16,7 @@ use crate::errors::Error;
 use crate::models::{Engine, Model, Task};
 use crate::progress::Stage;
 use crate::steps::names::{Named, Names};
+use crate::steps::padding;
 use crate::vector::Vector;
 use crate::{interrupt, stats};
 
@@ -87,12 +88,21 @@ impl SpeakerOptions {
 }
 
 /// The voiceprint of a speaker; nothing where too little was said for one.
-pub fn voice(found: &Diarization, speaker: usize) -> Option<Vector> {
+fn voice(found: &Diarization, speaker: usize) -> Option<Vector> {
     let voice = found.speakers.get(speaker)?;
     voice
         .iter()
         .any(|x| *x != 0.0)
         .then(|| Vector(voice.clone()))
+}
+
+/// The voiceprints of all speakers, as long as the setting says.
+///
+/// # Errors
+/// [`Error::Options`] for a length that padding cannot bring about.
+pub fn voices(found: &Diarization) -> Result<Vec<Option<Vector>>, Error> {
+    let padded = |s| voice(found, s).map(padding::padded).transpose();
+    (0..found.speakers.len()).map(padded).collect()
 }
 
 /// The names of all speakers from a library.
@@ -122,6 +132,35 @@ pub fn once(
 ) -> Result<Arc<Diarization>, Error> {
     let detail = || format!("{selection:?} {options:?}");
     recording.once("diarization", detail, work)
+}
+
+/// The diarization of a selection by voices. `counts`: whether it is a work of its own in `ai_audio_stats`, or a part of another.
+///
+/// # Errors
+/// Those of the recording and the networks.
+pub fn by_voice(
+    networks: &Networks,
+    engine: &Engine,
+    recording: &Recording,
+    input: &Input,
+    selection: &Selection,
+    options: &Options,
+    counts: bool,
+) -> Result<Arc<Diarization>, Error> {
+    once(recording, selection, options, || {
+        if counts {
+            stats::CALLS.add(1);
+        }
+        interrupt::run(|cancel| {
+            recording.stage(Stage::Diarizing, input, selection, cancel);
+            let mut reading = match counts {
+                true => recording.reading(input, selection),
+                false => recording.rereading(input, selection),
+            };
+            let found = networks.diarize(engine, &mut reading, options, cancel);
+            found.map_err(|e| recording.blame(e))
+        })
+    })
 }
 
 /// The same where each channel is a speaker.

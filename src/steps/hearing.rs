@@ -17,6 +17,7 @@ use crate::call::recording::Recording;
 use crate::errors::Error;
 use crate::models::{Engine, Model, Task};
 use crate::progress::{self, Stage};
+use crate::steps::calibration::USUAL_MODEL;
 use crate::steps::diarization::{self, Networks};
 use crate::{interrupt, stats};
 
@@ -42,6 +43,14 @@ impl Heard {
             narrow: self.quality.is_narrow(),
         }
     }
+}
+
+/// The speaker model of a name, the usual one if none is given.
+///
+/// # Errors
+/// [`Error::UnknownModel`], [`Error::WrongTask`].
+pub fn speaker(name: Option<&str>) -> Result<Model, Error> {
+    Model::find(name.unwrap_or(USUAL_MODEL), Task::SpeakerEmbedding)
 }
 
 /// The voiceprint of the speech in a recording, or of all of it, with its quality; of equal calls in a statement the

@@ -19,7 +19,6 @@ use crate::models::{Engine, Loaded, Model, Task};
 use crate::progress::{self, Stage};
 use crate::steps::diarization::{self, Networks, SpeakerOptions};
 use crate::steps::names::{Named, Names};
-use crate::steps::padding;
 use crate::vector::Vector;
 use crate::{interrupt, stats};
 
@@ -151,6 +150,8 @@ enum Telling {
 pub struct Said {
     /// The channel.
     pub channel: u32,
+    /// The number of the first sentence; they count from 1 on each channel.
+    pub first: i32,
     /// The sentences in order.
     pub spoken: Vec<Spoken>,
     /// Names and voices of the speakers, by their number.
@@ -207,6 +208,8 @@ pub struct Recognition {
     /// What the recognition depends on beside the recording and the channel.
     detail: String,
     counted: bool,
+    /// The number of the next sentence on the current channel.
+    number: i32,
     attribution: Attribution,
     model: Loaded<transcribe::Model>,
     vad: Loaded<Vad>,
@@ -297,6 +300,7 @@ impl Recognition {
             speakers: Arc::default(),
             detail,
             counted: false,
+            number: 1,
             attribution: Attribution::new(own.grouping()),
             model,
             vad,
@@ -314,6 +318,7 @@ impl Recognition {
                     return Ok(None);
                 };
                 self.speakers = self.who(channel)?;
+                self.number = 1;
                 self.current = Some((id, channel, self.work(channel)?));
                 continue;
             };
@@ -351,8 +356,11 @@ impl Recognition {
                 spoken.extend(self.attribution.finish());
             }
             if !spoken.is_empty() {
+                let first = self.number;
+                self.number += spoken.len() as i32;
                 return Ok(Some(Said {
                     channel: id,
+                    first,
                     spoken,
                     speakers: Arc::clone(&self.speakers),
                 }));
@@ -431,28 +439,19 @@ impl Recognition {
                 &self.selection,
                 &self.shape,
             )?,
-            Telling::ByVoice(networks, engine) => {
-                let (input, recording, shape) = (&self.input, &self.recording, &self.shape);
-                diarization::once(recording, &selection, shape, || {
-                    interrupt::run(|cancel| {
-                        recording.stage(Stage::Diarizing, input, &selection, cancel);
-                        let mut encoded = recording.rereading(input, &selection);
-                        let found = networks.diarize(engine, &mut encoded, shape, cancel);
-                        found.map_err(|e| recording.blame(e))
-                    })
-                })?
-            }
+            Telling::ByVoice(networks, engine) => diarization::by_voice(
+                networks,
+                engine,
+                &self.recording,
+                &self.input,
+                &selection,
+                &self.shape,
+                false,
+            )?,
         };
         let names = self.library.as_ref().map(|l| diarization::names(&found, l));
-        let voice = |s| {
-            diarization::voice(&found, s)
-                .map(padding::padded)
-                .transpose()
-        };
         Ok(Arc::new(Speakers {
-            voices: (0..found.speakers.len())
-                .map(voice)
-                .collect::<Result<_, _>>()?,
+            voices: diarization::voices(&found)?,
             names: names.transpose()?.unwrap_or_default(),
             found: Some(found),
         }))

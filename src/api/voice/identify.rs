@@ -10,7 +10,6 @@ use crate::call::arguments::Args;
 use crate::call::options;
 use crate::call::rows::Record;
 use crate::errors::Error;
-use crate::models::{Model, Task};
 use crate::steps::hearing;
 use crate::steps::identify::{Candidate, IdentifyOptions, Probe, identify, least, rank};
 use crate::vector::Vector;
@@ -97,8 +96,7 @@ fn identify_recording(args: &Args) -> Result<Vec<Row>, Error> {
     let names = own.names.unwrap_or_default();
     asked.candidates = asked.candidates.max(Some(top.max(20)));
     let library = args.relation(1)?;
-    let model = asked.model.as_deref().unwrap_or("audio_embedding");
-    let model = Model::find(model, Task::SpeakerEmbedding)?;
+    let model = hearing::speaker(asked.model.as_deref())?;
     let heard = hearing::listen(&args.source(0)?, &common, &model, own.vad.unwrap_or(true));
     let Some(heard) = common.on_error.apply(heard)? else {
         return Ok(Vec::new());

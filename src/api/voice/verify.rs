@@ -10,7 +10,6 @@ use crate::call::arguments::Args;
 use crate::call::options;
 use crate::call::rows::Record;
 use crate::errors::Error;
-use crate::models::{Model, Task};
 use crate::steps::calibration::{chosen, prior, side, similarity};
 use crate::steps::hearing;
 use crate::vector::Vector;
@@ -95,10 +94,7 @@ fn verify_recordings(args: &Args) -> Result<Option<Verdict>, Error> {
         options.model.as_deref(),
         Measured::Similarity,
     )?;
-    let speaker = Model::find(
-        options.model.as_deref().unwrap_or("audio_embedding"),
-        Task::SpeakerEmbedding,
-    )?;
+    let speaker = hearing::speaker(options.model.as_deref())?;
     let of = |index| -> Result<(Vector, Side), Error> {
         if args.is_voiceprint(index) {
             return Ok((args.voiceprint(index)?, Side::default()));
