@@ -113,8 +113,8 @@ BEGIN
       WHEN 'speakers' THEN format('(SELECT jsonb_agg(to_jsonb(d) || jsonb_build_object(''turn'', d.turn)) FROM @extschema@.ai_audio_diarize($1, %L::jsonb)
         WITH ORDINALITY d(speaker_id, start_time, end_time, overlap, confidence, embedding, name, seconds, turn))', o)
       WHEN 'quality' THEN format('(SELECT jsonb_agg(q) FROM @extschema@.ai_audio_quality($1, %L::jsonb) q)', o)
-      WHEN 'inspection' THEN format('(SELECT jsonb_agg(jsonb_build_object(''result'', to_jsonb(i))) FROM @extschema@.ai_audio_inspect($1, %L, %L::jsonb) i)',
-        o ->> 'policy', o - 'policy')
+      WHEN 'inspection' THEN format('(SELECT jsonb_agg(jsonb_build_object(''result'', to_jsonb(i))) FROM @extschema@.ai_audio_inspect($1, %L::%s, %L::jsonb) i)',
+        o ->> 'policy', CASE jsonb_typeof(o -> 'policy') WHEN 'string' THEN 'text' ELSE 'jsonb' END, o - 'policy')
       END;
   END LOOP;
   EXECUTE format('SELECT jsonb_build_object(%s)', array_to_string(parts, ', ')) INTO heard USING recording;
@@ -309,8 +309,9 @@ BEGIN
     RAISE invalid_parameter_value USING MESSAGE = format('option "steps" is a list of %s', array_to_string(all_steps, ', '));
   END IF;
   steps := coalesce(steps, '{voiceprint}');
-  IF 'inspection' = ANY (steps) AND NOT EXISTS (SELECT FROM pg_proc p WHERE p.proname = 'ai_audio_inspect' AND p.pronamespace = '@extschema@'::regnamespace) THEN
-    RAISE feature_not_supported USING MESSAGE = 'step "inspection" needs ai_audio_inspect, which this version does not have';
+  IF 'inspection' = ANY (steps) AND o #>> '{inspection,policy}' IS NULL THEN
+    RAISE invalid_parameter_value USING MESSAGE = 'step "inspection" needs a policy: option "policy" in it is text or an array of rules',
+      HINT = 'See ai_audio_inspect in docs/inspect.md.';
   END IF;
   IF coalesce(o ->> 'order', 'oldest') NOT IN ('oldest', 'newest') THEN
     RAISE invalid_parameter_value USING MESSAGE = 'option "order" is "oldest" or "newest"';

@@ -413,6 +413,51 @@ fn pausing_retrying_and_new_options() {
     client.run("INSERT INTO calls VALUES (4, 'x')");
 }
 
+/// docs/follow.md, "Another model": at no time are vectors of two models in one column.
+#[test]
+fn another_model_takes_over() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let mut client = database.connect();
+    let path = tone_file(&scratch, "tone.wav", 2);
+    client.run(&format!(
+        "SELECT ai_audio_register_model('new', 'speaker-embedding', '{}/campplus_zh_en.onnx')",
+        std::env::var("AI_AUDIO_MODELS").expect("where models are")
+    ));
+    calls(&mut client);
+    follow(
+        &mut client,
+        ", \"voiceprint\": {\"vad\": false}, \"quality\": true",
+    );
+    let declared = r#"'{"recording": "path", "voiceprint": {"model": "new", "vad": false}}'"#;
+    client.fails(
+        &format!("SELECT ai_audio_follow('calls', options => {declared})"),
+        SqlState::FEATURE_NOT_SUPPORTED,
+        &["two models", "calls_2"],
+    );
+    steps(
+        &mut client,
+        &format!(
+            "INSERT INTO calls VALUES (1, '{path}'), (2, '{path}'); CALL ai_audio_work();
+             CREATE VIEW voices AS SELECT * FROM calls_voiceprint;
+             SELECT ai_audio_follow('calls', 'calls_new', {declared}); INSERT INTO calls VALUES (3, '{path}');
+             CALL ai_audio_work()"
+        ),
+    );
+    let counts = "SELECT format('%s %s', (SELECT count(*) FROM voices), (SELECT sum(waiting + failed) FROM ai_audio_progress))";
+    assert_eq!(client.value::<String>(counts), "3 0");
+    client.run(
+        "BEGIN; DROP VIEW voices; CREATE VIEW voices AS SELECT * FROM calls_new_voiceprint;
+         SELECT ai_audio_follow('calls', options => '{\"recording\": \"path\", \"steps\": [\"quality\"]}');
+         DROP TABLE calls_voiceprint; COMMIT",
+    );
+    steps(
+        &mut client,
+        &format!("INSERT INTO calls VALUES (4, '{path}'); CALL ai_audio_work()"),
+    );
+    assert_eq!(client.value::<String>(counts), "4 0");
+    assert_eq!(client.value::<i64>("SELECT count(*) FROM calls_quality"), 4);
+}
+
 /// Dropping the extension leaves the table and its results, and INSERT works.
 #[test]
 fn a_dropped_extension_leaves_no_triggers() {
@@ -508,4 +553,139 @@ fn errors_of_recordings_are_data() {
         SqlState::INVALID_PARAMETER_VALUE,
         &["speed"],
     );
+}
+
+#[test]
+fn what_was_said_is_inspected_as_it_arrives() {
+    let database = Database::new();
+    let mut client = database.connect();
+    calls(&mut client);
+    client.fails(
+        "SELECT ai_audio_follow('calls', options => '{\"recording\": \"path\", \"inspection\": {}}')",
+        SqlState::INVALID_PARAMETER_VALUE,
+        &["step \"inspection\"", "policy"],
+    );
+    follow(
+        &mut client,
+        r#", "inspection": {"policy": [{"rule": "no advertising", "severity": "high", "pattern": "(?i)projet libre"}]}, "sentences": true"#,
+    );
+    steps(
+        &mut client,
+        &format!(
+            "INSERT INTO calls VALUES (1, '{}'); CALL ai_audio_work()",
+            clip("june-1.wav")
+        ),
+    );
+    assert_eq!(client.column::<String>(STATES), ["1 done"]);
+    let found: Vec<String> = client.column(
+        "SELECT format('%s %s %s %s', i.id, result->>'rule', result->>'severity', s.text ILIKE '%' || (result->>'quote') || '%')
+         FROM calls_inspection i JOIN calls_sentences s ON s.id = i.id AND s.sentence_id = (result->>'sentence_id')::int
+         WHERE (result->>'violated')::boolean",
+    );
+    assert_eq!(found, ["1 no advertising high t"]);
+}
+
+/// Workers and servers that are killed at moments nobody chose: each recording has its result, once.
+/// More on demand: AI_AUDIO_KILLS=50 AI_AUDIO_SERVER_KILLS=10.
+#[test]
+fn background_workers_keep_up_whatever_kills_them() {
+    let number = |name: &str, default: u32| {
+        std::env::var(name).map_or(default, |v| v.parse().expect("a number"))
+    };
+    let (kills, server_kills) = (
+        number("AI_AUDIO_KILLS", 2),
+        number("AI_AUDIO_SERVER_KILLS", 1),
+    );
+    let (mut server, scratch) = (Server::start("workers"), Scratch::new());
+    let database = server.database();
+    let owner = database.role("LOGIN");
+    let (base, role) = (database.name().to_string(), owner.name().to_string());
+    let mut admin = database.connect();
+    admin.run(&format!(
+        "CREATE EXTENSION ai_audio CASCADE; GRANT CREATE ON SCHEMA public TO {role}; GRANT pg_read_server_files TO {role};
+         ALTER DATABASE {base} SET synchronous_commit = on"
+    ));
+    for setting in [
+        "shared_preload_libraries = 'ai_audio'".to_string(),
+        format!("ai_audio.databases = '{base}'"),
+        "ai_audio.workers = 2".into(),
+    ] {
+        admin.run(&format!("ALTER SYSTEM SET {setting}"));
+    }
+    drop(admin);
+    server.shut_down();
+    server.start_again();
+    let mut admin = server.connect_to(&base);
+    let rows = 20 + 20 * (kills + server_kills);
+    let path = tone_file(&scratch, "tone.wav", 10);
+    admin.run(&format!("SET ROLE {role}"));
+    calls(&mut admin);
+    follow(
+        &mut admin,
+        ", \"quality\": true, \"voiceprint\": {\"vad\": false}",
+    );
+    admin.run(&format!(
+        "INSERT INTO calls SELECT i, '{path}' FROM generate_series(1, {rows}) i; RESET ROLE"
+    ));
+    let done = "SELECT count(*) FROM calls_jobs WHERE state = 'done'";
+    let working = |admin: &mut Client| -> i32 {
+        for _ in 0..3000 {
+            let pid: Option<i32> = admin.value(
+                "SELECT min(pid) FROM pg_stat_activity WHERE backend_type = 'ai_audio worker' AND query LIKE 'ai_audio: job%'",
+            );
+            if let Some(pid) = pid {
+                return pid;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("no worker works");
+    };
+    for n in 0..kills + server_kills {
+        let pid = working(&mut admin);
+        // Somewhere in the middle of it, now here, now there.
+        thread::sleep(Duration::from_millis(u64::from(n * 37 % 100)));
+        if n < kills {
+            // It may be gone by itself: its turn was over.
+            let _ = std::process::Command::new("kill")
+                .args(["-KILL", &pid.to_string()])
+                .status();
+            server.wait_until_it_answers();
+        } else {
+            let postmaster: i32 =
+                admin.value("SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::int");
+            // An immediate shutdown: nothing is written, no worker is asked.
+            kill(postmaster, "QUIT");
+            thread::sleep(Duration::from_secs(1));
+            server.start_again();
+        }
+        admin = server.connect_to(&base);
+    }
+    for _ in 0..6000 {
+        if admin.value::<i64>(done) == i64::from(rows) {
+            break;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    let states: Vec<String> =
+        admin.column("SELECT state || ' ' || count(*) FROM calls_jobs GROUP BY state");
+    assert_eq!(states, [format!("done {rows}")]);
+    let results: String = admin.value(
+        "SELECT (SELECT format('%s %s', count(*), count(DISTINCT id)) FROM calls_voiceprint WHERE voiceprint IS NOT NULL)
+           || (SELECT format(' %s %s', count(*), count(DISTINCT id)) FROM calls_quality WHERE duration_seconds = 10)",
+    );
+    assert_eq!(results, format!("{rows} {rows} {rows} {rows}"));
+    // Without workers wanted, none stay; with a reload.
+    steps(
+        &mut admin,
+        "ALTER SYSTEM SET ai_audio.workers = 0; SELECT pg_reload_conf()",
+    );
+    for _ in 0..600 {
+        let left: i64 = admin
+            .value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'ai_audio worker'");
+        if left == 0 {
+            return;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    panic!("workers stay");
 }
