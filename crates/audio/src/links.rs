@@ -135,10 +135,10 @@ pub(crate) fn find(
 ) -> std::result::Result<Vec<Range<u64>>, Error> {
     let all = input.len()?;
     let end = all - tags_behind(input, all)?;
-    if is_one(input, end)? {
-        return Ok(vec![0..end]);
-    }
     let (mut starts, mut tags, mut at) = (Vec::new(), Vec::new(), 0);
+    if is_one(input, end)? {
+        (starts, at) = (vec![0], all);
+    }
     while at < all && starts.len() < MOST {
         if stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
             return Err(Error::Cancelled);
