@@ -483,10 +483,12 @@ BEGIN
   -- Who works holds an advisory lock; a running job without one has lost its worker. The moment is for those
   -- between two transactions: CASE keeps their lock from being tried.
   EXECUTE format('UPDATE %1$s SET kills = kills + 1, since = now(), state = CASE WHEN kills >= 2 THEN ''failed'' ELSE ''later'' END,
-      due = now() + (kills + 1) * interval ''5 s'', sqlstate = CASE WHEN kills >= 2 THEN ''57P02'' END,
+      due = now() + (kills + 1) * interval ''5 s'', job = %3$s nextval(pg_get_serial_sequence(%4$L, ''job'')), sqlstate = CASE WHEN kills >= 2 THEN ''57P02'' END,
       error = CASE WHEN kills >= 2 THEN ''three sessions ended while they worked on it'' END
     WHERE job IN (SELECT job FROM %1$s WHERE state = ''running''
-      AND CASE WHEN since < clock_timestamp() - interval ''5 s'' THEN pg_try_advisory_xact_lock(%2$s, hashint8(job)) ELSE false END FOR UPDATE SKIP LOCKED) AND state = ''running''', f.jobs, f.jobs::oid::bigint::bit(32)::integer);
+      AND CASE WHEN since < clock_timestamp() - interval ''5 s'' THEN pg_try_advisory_xact_lock(%2$s, hashint8(job)) ELSE false END FOR UPDATE SKIP LOCKED) AND state = ''running''', f.jobs, f.jobs::oid::bigint::bit(32)::integer,
+    -- To the end of the queue: a crash takes all workers, and what is tried again first would be there at the next one, innocent or not.
+    CASE WHEN f.options ->> 'order' = 'newest' THEN '-' ELSE '' END, f.jobs::text);
   EXECUTE format('UPDATE %1$s SET state = ''waiting'', since = now() WHERE state = ''later'' AND ctid = ANY (ARRAY(
     SELECT ctid FROM %1$s WHERE state = ''later'' AND due <= now() ORDER BY due LIMIT 100 FOR UPDATE SKIP LOCKED))', f.jobs);
   -- Two statements: the second sees the row as the first locked it, which may be younger than the first one's snapshot.

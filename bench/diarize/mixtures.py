@@ -3,7 +3,8 @@
     target/bench/diarize/bin/python bench/diarize/mixtures.py FOLDER
 
 FOLDER/mixed gets 36 conversations of up to two and a half minutes, 1 to 8 speakers, clean, reverberant, by telephone
-and in noise; FOLDER/short 48 meetings of half a minute in which most speakers say only a few words. Voices and noise
+and in noise; FOLDER/short 48 meetings of half a minute in which most speakers say only a few words; FOLDER/brisk 18
+conversations of a minute, 4 to 8 speakers who follow each other without a pause, 2 to 4 s each. Voices and noise
 are those of $AI_AUDIO_SPEECH, for the meetings also those of target/speech. Always the same files.
 """
 
@@ -179,8 +180,36 @@ def short(folder, seed, pool, clips):
     write(folder, f"short{seed:02d}_{len({t[2] for t in turns})}spk", samples + noise, turns)
 
 
+def brisk(folder, seed, pool):
+    """Nobody waits: each begins where the last one ends, in a room of the six."""
+    rng, choose = np.random.default_rng(2000 + seed), random.Random(2000 + seed)
+    who = choose.sample(sorted(pool), 4 + seed % 5)
+    clips = {name: [clip for clip in map(trimmed, pool[name]) if len(clip) > 2.2 * RATE] for name in who}
+    who = [name for name in who if clips[name]]
+    gain = {name: 10 ** (rng.uniform(-3, 3) / 20) for name in who}
+    rooms = {name: room(rng, rng.uniform(0.15, 0.4), 0.15) for name in who}
+    samples, time, turns, last = np.zeros(70 * RATE), 0.3, [], None
+    while time < 60:
+        # Everybody talks before anybody talks again too often.
+        said = {name: sum(turn[2] == name for turn in turns) for name in who}
+        fewest = min(said[name] for name in who if name != last)
+        last = choose.choice([name for name in who if name != last and said[name] <= fewest + 1])
+        clip = choose.choice(clips[last])
+        length = min(int(rng.uniform(2, 4) * RATE), len(clip))
+        start = choose.randrange(0, len(clip) - length + 1)
+        clip = clip[start : start + length]
+        if seed % 2:
+            clip = fftconvolve(clip, rooms[last])[:length]
+        place = int(time * RATE)
+        samples[place : place + length] += clip / np.sqrt((clip**2).mean() + 1e-9) * LOUDNESS * gain[last]
+        turns.append((time, length / RATE, last))
+        time += length / RATE
+    samples = samples[: int((time + 0.5) * RATE)]
+    write(folder, f"brisk{seed:02d}_{len(who)}spk", samples + pink(rng, len(samples)) * LOUDNESS * 0.01, turns)
+
+
 def main():
-    folders = [Path(sys.argv[1]) / name for name in ("mixed", "short")]
+    folders = [Path(sys.argv[1]) / name for name in ("mixed", "short", "brisk")]
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
     pool, noise = voices(), noises()
@@ -188,6 +217,8 @@ def main():
     for i, condition in enumerate(("clean", "reverb", "phone", "cafe", "babble", "traffic")):
         for j, (count, seconds) in enumerate(kinds):
             mixed(folders[0], i * len(kinds) + j, count, condition, seconds, pool, noise)
+    for seed in range(18):
+        brisk(folders[2], seed, pool)
     pool |= {name: sorted(CLIPS.glob(f"{name}-[0-9].wav")) for name in OTHERS}
     kept = {}
 
