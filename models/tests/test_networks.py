@@ -138,21 +138,37 @@ class Vad(unittest.TestCase):
         np.testing.assert_allclose(probabilities, entry["probabilities"], atol=1e-4)
 
 
-class Gtcrn(unittest.TestCase):
-    def test_many_frames_give_what_few_and_few_give(self):
-        network = session("gtcrn.onnx")
-        states = {i.name: np.zeros(i.shape, np.float32) for i in network.get_inputs()[1:]}
-        spectra = np.random.default_rng(1).normal(size=(1, 257, 20, 2)).astype(np.float32)
-        whole, *last = network.run(["voice", *(f"{name}_next" for name in states)], {"spectra": spectra, **states})
+class Enhancement(unittest.TestCase):
+    """Networks whose states go in and come out: many frames give what few and few give."""
+
+    def run_in_parts(self, name, data, axes, results):
+        """`data`: inputs by name; `axes`: where each input and result has its frames."""
+        network = session(name)
+        states = {i.name: np.zeros(i.shape, np.float32) for i in network.get_inputs() if i.name not in data}
+        names = [*results, *(f"{state}_next" for state in states)]
+        whole = network.run(names, {**data, **states})
         parts = []
-        for part in (spectra[:, :, :7], spectra[:, :, 7:]):
-            voice, *after = network.run(["voice", *(f"{name}_next" for name in states)], {"spectra": part, **states})
-            states = dict(zip(states, after, strict=True))
-            parts.append(voice)
-        self.assertGreater(np.abs(whole).max(), 0)
-        np.testing.assert_allclose(np.concatenate(parts, axis=2), whole, atol=1e-6)
-        for a, b in zip(states.values(), last, strict=True):
-            np.testing.assert_allclose(a, b, atol=1e-6)
+        for few in (slice(0, 7), slice(7, 8), slice(8, None)):
+            piece = {key: np.moveaxis(np.moveaxis(value, axes[key], 0)[few], 0, axes[key]) for key, value in data.items()}
+            got = network.run(names, {**piece, **states})
+            states = dict(zip(states, got[len(results) :], strict=True))
+            parts.append(got[: len(results)])
+        for index, result in enumerate(results):
+            together = np.concatenate([part[index] for part in parts], axis=axes[result])
+            self.assertGreater(np.abs(together).max(), 0)
+            np.testing.assert_allclose(together, whole[index], atol=3e-6)
+        for a, b in zip(states.values(), whole[len(results) :], strict=True):
+            np.testing.assert_allclose(a, b, atol=3e-6)
+
+    def test_gtcrn(self):
+        spectra = np.random.default_rng(1).normal(size=(1, 20, 257, 2)).astype(np.float32)
+        self.run_in_parts("gtcrn.onnx", {"spectra": spectra}, {"spectra": 1, "voice": 1}, ["voice"])
+
+    def test_deepfilternet(self):
+        random = np.random.default_rng(1)
+        erb, spec = (random.normal(size=shape).astype(np.float32) for shape in ((1, 1, 20, 32), (1, 2, 20, 96)))
+        axes = {"erb": 2, "spec": 2, "mask": 2, "coefs": 1}
+        self.run_in_parts("deepfilternet3.onnx", {"erb": erb, "spec": spec}, axes, ["mask", "coefs"])
 
 
 class Moonshine(unittest.TestCase):

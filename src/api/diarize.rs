@@ -334,6 +334,7 @@ fn extract(mut call: Call, start: f64, end: f64) -> Result<Option<Vec<u8>>, Erro
         end_ms: Some(end_ms),
         channel: common.channel.single()?,
         max_duration_ms: settings::max_duration_ms(),
+        sample_rate: audio::SAMPLE_RATE,
     };
     let clip = Recording::new(&call.source).and_then(|recording| {
         interrupt::run(|cancel| -> Result<_, Error> {

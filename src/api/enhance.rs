@@ -28,7 +28,7 @@ struct EnhanceOptions {
     format: Format,
     /// What noise is lowered by at most, dB.
     strength: Option<f64>,
-    /// Of the result, Hz.
+    /// Of the result, Hz; the network's if there is none.
     sample_rate: Option<u32>,
 }
 
@@ -47,14 +47,14 @@ fn ai_audio_enhance(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<Vec<u8>>,
 }
 
 impl EnhanceOptions {
-    fn rate(&self) -> Result<u32, Error> {
-        match self.sample_rate.unwrap_or(enhance::SAMPLE_RATE) {
-            rate if RATES.contains(&rate) => Ok(rate),
-            rate => Err(Error::Options(format!(
+    fn rate(&self) -> Result<Option<u32>, Error> {
+        match self.sample_rate {
+            Some(rate) if !RATES.contains(&rate) => Err(Error::Options(format!(
                 "option \"sample_rate\" is between {} and {} Hz, not {rate}",
                 RATES.start(),
                 RATES.end()
             ))),
+            rate => Ok(rate),
         }
     }
 
@@ -79,15 +79,17 @@ fn enhance(
     stats::CALLS.add(1);
     let model = own.model.as_deref().unwrap_or(cleaning::USUAL);
     let model = Model::find(model, Task::SpeechEnhancement)?;
-    let (selection, recording, engine) = (
+    let (mut selection, recording, engine) = (
         common.selection()?,
         Recording::new(source)?,
         Engine::current(),
     );
     interrupt::run(|cancel| -> Result<_, Error> {
         let mut network = engine.load(&model, Enhancer::open)?;
+        selection.sample_rate = network.sample_rate();
+        let rate = rate.unwrap_or(network.sample_rate());
         let mut stream = network.stream(limit_db);
-        let between = Resampler::between(enhance::SAMPLE_RATE, rate);
+        let between = Resampler::between(selection.sample_rate, rate);
         let mut resampler = between.map_err(|e| recording.blame(Error::Decoding(e)))?;
         let mut file = own.format.writer(rate);
         let mut out = Vec::new();

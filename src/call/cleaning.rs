@@ -7,9 +7,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use audio::resample::Resampler;
 use audio::wav::Interleaved;
-use audio::{Input, Selection};
-use enhance::{Enhancer, SAMPLE_RATE};
+use audio::{Input, SAMPLE_RATE, Selection};
+use enhance::Enhancer;
 use onnx::Cancel;
 
 use crate::call::options::{Channel, Common, Enhance};
@@ -102,29 +103,40 @@ impl Cleaning {
         let start = self.selection.start_ms.unwrap_or(0) * u64::from(SAMPLE_RATE) / 1000;
         for channel in heard {
             progress::done(0);
+            let rate = network.sample_rate();
             let selection = Selection {
                 channel,
+                sample_rate: rate,
                 ..self.selection.clone()
             };
             let mut stream = network.stream(f32::INFINITY);
+            let resampler = Resampler::between(rate, SAMPLE_RATE);
+            let mut resampler = resampler.map_err(|e| recording.blame(Error::Decoding(e)))?;
             let own = match channel {
                 audio::Channel::Index(i) => i as u16,
                 audio::Channel::Mix => 0,
             };
             let mut at = start;
-            let mut write = |samples: &[f32]| -> Result<(), Error> {
+            let mut write = |cleaned: &[f32], last: bool| -> Result<(), Error> {
+                let mut samples = Vec::new();
+                resampler.push(cleaned, &mut samples);
+                if last {
+                    resampler.finish(&mut samples);
+                }
                 let file = match &mut file {
                     Some(file) => file,
                     none => none.insert(new()?),
                 };
-                file.write(own, at, samples).map_err(failed)?;
+                file.write(own, at, &samples).map_err(failed)?;
                 at += samples.len() as u64;
                 Ok(())
             };
             recording.pieces(input, &selection, cancel, |piece| {
-                write(&stats::INFERENCE_US.time(|| stream.push(piece, cancel))?)
+                let cleaned = stats::INFERENCE_US.time(|| stream.push(piece, cancel));
+                write(&cleaned?, false)
             })?;
-            write(&stats::INFERENCE_US.time(|| stream.finish(cancel))?)?;
+            let rest = stats::INFERENCE_US.time(|| stream.finish(cancel));
+            write(&rest?, true)?;
         }
         let file = file.ok_or_else(|| Error::Internal("a recording without channels".into()))?;
         Ok(Input::File(Arc::new(file.finish().map_err(failed)?)))

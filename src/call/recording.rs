@@ -19,7 +19,7 @@ use crate::memo::{self, Fingerprint};
 use crate::progress::{self, Stage};
 use crate::{settings, stats};
 
-/// Samples that [`Recording::stream`] hands on at a time: ten seconds.
+/// Samples that [`Recording::stream`] hands on at a time: ten seconds at 16 kHz.
 const PIECE: usize = 10 * audio::SAMPLE_RATE as usize;
 /// Files up to this size are worked on in seconds.
 const LONG: u64 = 1 << 20;
@@ -195,7 +195,7 @@ impl Recording {
         progress::stage(stage, total.unwrap_or(0));
     }
 
-    /// Opens the selected part and hands it on in pieces of 16 kHz mono: memory does not grow with the recording.
+    /// Opens the selected part and hands it on in pieces, mono at its sample rate: memory does not grow with the recording.
     ///
     /// # Errors
     /// [`Error::Source`], [`Error::Audio`], and what `take` returns.
@@ -209,7 +209,7 @@ impl Recording {
         let input = self.open(cancel)?;
         self.stage(stage, &input, selection, cancel);
         self.pieces(&input, selection, cancel, |piece| {
-            stats::AUDIO_MS.add(milliseconds(piece.len()));
+            stats::AUDIO_MS.add(milliseconds(piece.len(), selection.sample_rate));
             take(piece)
         })
     }
@@ -237,7 +237,7 @@ impl Recording {
                 return Ok(());
             }
             take(&piece)?;
-            progress::advance(milliseconds(piece.len()));
+            progress::advance(milliseconds(piece.len(), selection.sample_rate));
         }
     }
 
@@ -285,7 +285,7 @@ impl audio::recording::Recording for Reading<'_> {
         let count = stats::DECODE_US
             .time(|| audio::recording::Recording::read(&mut self.encoded, out, max, stop))?;
         self.counted |= count == 0;
-        let ms = milliseconds(count);
+        let ms = milliseconds(count, audio::SAMPLE_RATE);
         progress::advance(ms);
         if !self.counted {
             stats::AUDIO_MS.add(ms);
@@ -305,13 +305,14 @@ impl Common {
             end_ms: self.end_time,
             channel: self.channel.single()?,
             max_duration_ms: settings::max_duration_ms(),
+            sample_rate: audio::SAMPLE_RATE,
         })
     }
 }
 
-/// The time of samples at 16 kHz.
-fn milliseconds(samples: usize) -> u64 {
-    samples as u64 * 1000 / u64::from(audio::SAMPLE_RATE)
+/// The time of samples at `rate` Hz.
+fn milliseconds(samples: usize, rate: u32) -> u64 {
+    samples as u64 * 1000 / u64::from(rate)
 }
 
 fn limited(bytes: &Arc<[u8]>) -> Result<Arc<[u8]>, source::Error> {

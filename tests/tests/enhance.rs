@@ -40,12 +40,18 @@ fn noise_is_lowered_and_the_voice_kept() {
     let noise: Vec<f32> = noise(clean.len()).collect();
     let mix: Vec<f32> = clean.iter().zip(&noise).map(|(x, n)| x + n).collect();
     let noisy = scratch.file("noisy.wav", &recording(&mix));
-    let enhanced: Vec<u8> = client.value(&format!("SELECT ai_audio_enhance('{noisy}')"));
-    let enhanced = samples(&enhanced);
-    assert_eq!(enhanced.len(), clean.len());
-    let left: Vec<f32> = enhanced.iter().zip(&clean).map(|(x, c)| x - c).collect();
-    let gain = 10.0 * (energy(&noise) / energy(&left)).log10();
-    assert!(gain > 6.0, "{gain} dB nearer to the clean recording");
+    for options in ["{}", "{model: ''deepfilternet3'', sample_rate: 16000}"] {
+        let enhanced: Vec<u8> =
+            client.value(&format!("SELECT ai_audio_enhance('{noisy}', '{options}')"));
+        let enhanced = samples(&enhanced);
+        assert_eq!(enhanced.len(), clean.len());
+        let left: Vec<f32> = enhanced.iter().zip(&clean).map(|(x, c)| x - c).collect();
+        let gain = 10.0 * (energy(&noise) / energy(&left)).log10();
+        assert!(
+            gain > 6.0,
+            "{options}: {gain} dB nearer to the clean recording"
+        );
+    }
     let bytes: bool = client.value(&format!(
         "SELECT ai_audio_enhance(pg_read_binary_file('{noisy}'), '{{\"model\": \"gtcrn\"}}'::jsonb) = ai_audio_enhance('{noisy}')"
     ));
@@ -83,6 +89,33 @@ fn options_choose_the_part_the_format_and_the_strength() {
     assert!(all > 15.0, "{all} dB without a limit");
 }
 
+/// DeepFilterNet hears and gives what is above 8 kHz, which a model of 16 kHz cannot.
+#[test]
+fn the_upper_band_stays_with_a_model_that_knows_it() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let mut client = database.connect();
+    let mut high = 0.0f32;
+    let bright: Vec<i16> = noise(96_000)
+        .map(|x| {
+            let sharp = x - high;
+            high = x;
+            (sharp * 8_000.0) as i16
+        })
+        .collect();
+    let file = scratch.file("bright.wav", &wav(&bright, 48_000));
+    let mut high_part = |options: &str| -> f32 {
+        let got: Vec<u8> = client.value(&format!("SELECT ai_audio_enhance('{file}', '{options}')"));
+        let got = samples(&got);
+        assert_eq!(got.len(), 96_000, "{options}");
+        let sharp: Vec<f32> = got.windows(2).map(|w| w[1] - w[0]).collect();
+        energy(&sharp) / energy(&got).max(f32::MIN_POSITIVE)
+    };
+    // A difference of neighbours is more than 2 only above a sixth of the rate.
+    let wide = high_part("{model: ''deepfilternet3'', strength: 6}");
+    let narrow = high_part("{model: ''gtcrn'', strength: 6, sample_rate: 48000}");
+    assert!(wide > 2.0 && narrow < 1.2, "{wide} and {narrow}");
+}
+
 #[test]
 fn what_is_wrong_is_said() {
     let (database, scratch) = (Database::new(), Scratch::new());
@@ -102,7 +135,7 @@ fn what_is_wrong_is_said() {
     client.fails(
         &call("{model: ''nobody''}"),
         SqlState::UNDEFINED_OBJECT,
-        &["nobody", "gtcrn"],
+        &["nobody", "gtcrn", "deepfilternet3"],
     );
     client.error(&call("{model: ''vad''}"));
     client.error(&format!("SELECT ai_audio_enhance('{text}')"));
@@ -120,10 +153,15 @@ fn what_is_wrong_is_said() {
 fn it_stops_when_told_to() {
     let (database, scratch) = (Database::new(), Scratch::new());
     let file = scratch.file("long.wav", &wav(&tone(1200), 16_000));
-    let sql = format!(
-        "SELECT length(ai_audio_enhance('{file}')) FROM generate_series(1, 100) g WHERE g > 0"
-    );
-    for how in [Stop::StatementTimeout, Stop::Cancel, Stop::Terminate] {
+    for (model, how) in [
+        ("gtcrn", Stop::StatementTimeout),
+        ("deepfilternet3", Stop::StatementTimeout),
+        ("gtcrn", Stop::Cancel),
+        ("deepfilternet3", Stop::Terminate),
+    ] {
+        let sql = format!(
+            "SELECT length(ai_audio_enhance('{file}', '{{model: ''{model}''}}')) FROM generate_series(1, 100) g WHERE g > 0"
+        );
         stop(&database, "", &sql, how, Duration::from_millis(1500)).assert_prompt(how);
     }
 }
@@ -170,12 +208,14 @@ fn functions_hear_the_cleaned_recording_where_they_are_asked_to() {
         .map(|(x, n)| x + n)
         .collect();
     let noisy = scratch.file("noisy.wav", &recording(&mix));
-    for options in ["", ", start_time: 1000", ", end_time: 4000, channel: 0"] {
-        let alike: f64 = client.value(&format!(
-            "SELECT cosine_similarity(ai_audio_embed('{noisy}', '{{enhance: true{options}}}'),
-               ai_audio_embed(ai_audio_enhance('{noisy}', '{{format: \"wav\"{options}}}')))",
-        ));
-        assert!(alike > 0.999, "{options}: {alike}");
+    for (enhance, model) in [("true", "gtcrn"), ("''deepfilternet''", "deepfilternet3")] {
+        for options in ["", ", start_time: 1000", ", end_time: 4000, channel: 0"] {
+            let alike: f64 = client.value(&format!(
+                "SELECT cosine_similarity(ai_audio_embed('{noisy}', '{{enhance: {enhance}{options}}}'),
+                   ai_audio_embed(ai_audio_enhance('{noisy}', '{{model: ''{model}''{options}}}')))",
+            ));
+            assert!(alike > 0.999, "{model}{options}: {alike}");
+        }
     }
     let quieter: bool = client.value(&format!(
         "SELECT (ai_audio_quality('{noisy}', '{{enhance: \"gtcrn\"}}')).snr_db > (ai_audio_quality('{noisy}')).snr_db + 3"

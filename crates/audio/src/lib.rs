@@ -39,7 +39,7 @@ pub use error::Error;
 pub use input::Input;
 pub use reader::Reader;
 
-/// Sample rate of everything that is decoded, in Hz.
+/// Sample rate of what is decoded where nothing else is asked for, in Hz: all models for speech but one work at it.
 pub const SAMPLE_RATE: u32 = 16_000;
 
 /// Which channel to take.
@@ -64,6 +64,8 @@ pub struct Selection {
     pub channel: Channel,
     /// Longest selection allowed, in milliseconds; a longer one is [`Error::TooLong`].
     pub max_duration_ms: u64,
+    /// Sample rate to decode to, Hz: a multiple of 1000.
+    pub sample_rate: u32,
 }
 
 impl Default for Selection {
@@ -73,6 +75,7 @@ impl Default for Selection {
             end_ms: None,
             channel: Channel::Mix,
             max_duration_ms: u64::MAX,
+            sample_rate: SAMPLE_RATE,
         }
     }
 }
@@ -95,7 +98,7 @@ pub struct Info {
 /// Decoded audio.
 #[derive(Clone, Debug)]
 pub struct Audio {
-    /// Mono samples at 16 kHz, always finite, nominally in [-1, 1]. Float files that are louder than full scale keep their shape instead
+    /// Mono samples at the selection's rate, always finite, nominally in [-1, 1]. Float files that are louder than full scale keep their shape instead
     /// of being clipped.
     pub samples: Vec<f32>,
     /// What they came from.

@@ -4,12 +4,10 @@ use crate::adpcm::{self, Adpcm};
 use crate::codec::is_adpcm;
 use crate::decoder::Decoder;
 use crate::mix::Mixer;
-use crate::resample::{Resampler, block_frames, steps};
-use crate::{Error, Info, Input, SAMPLE_RATE, Selection};
+use crate::resample::{self, Resampler};
+use crate::{Error, Info, Input, Selection};
 
-const SAMPLES_PER_MS: u64 = SAMPLE_RATE as u64 / 1000;
-
-/// Streams a selection of a file as mono samples at 16 kHz, in memory that does not grow with the file.
+/// Streams a selection of a file as mono samples, in memory that does not grow with the file.
 pub struct Reader<'s> {
     decoder: Decoder<'s>,
     mixer: Mixer,
@@ -17,7 +15,7 @@ pub struct Reader<'s> {
     adpcm: Option<Adpcm>,
     resampler: Resampler,
     selection: Selection,
-    /// Source frame that the resampler must see first; it lies on a whole 16 kHz sample.
+    /// Source frame that the resampler must see first; it lies on a whole sample.
     first_frame: u64,
     found_start: bool,
     mono: Vec<f32>,
@@ -56,21 +54,21 @@ impl<'s> Reader<'s> {
         let rate = decoder.info().sample_rate;
         let is_adpcm = is_adpcm(&decoder.info().codec);
         let ahead = if is_adpcm { adpcm::run_up(rate) } else { 0 };
-        let (frame, sample) = first_frame(start_ms, rate, ahead);
+        let wanted = selection.sample_rate;
+        let per_ms = u64::from(wanted / 1000);
+        let (frame, sample) = first_frame(start_ms, (rate, wanted), ahead);
         Ok(Reader {
             mixer: Mixer::new(selection.channel, decoder.channels(), rate)?,
             adpcm: is_adpcm.then(|| Adpcm::new(rate, frame)),
-            resampler: Resampler::new(rate)?,
+            resampler: Resampler::between(rate, wanted)?,
             selection: selection.clone(),
             first_frame: frame,
             found_start: frame == 0,
             mono: Vec::new(),
             clean: Vec::new(),
             ready: Vec::new(),
-            skip: start_ms
-                .saturating_mul(SAMPLES_PER_MS)
-                .saturating_sub(sample),
-            left: (end_ms - start_ms).saturating_mul(SAMPLES_PER_MS),
+            skip: start_ms.saturating_mul(per_ms).saturating_sub(sample),
+            left: (end_ms - start_ms).saturating_mul(per_ms),
             given: 0,
             ended: false,
             decoder,
@@ -105,7 +103,8 @@ impl<'s> Reader<'s> {
         out.extend(self.ready.drain(..count));
         self.given += count as u64;
         let max_ms = self.selection.max_duration_ms;
-        if self.given > max_ms.saturating_mul(SAMPLES_PER_MS) {
+        let per_ms = u64::from(self.selection.sample_rate / 1000);
+        if self.given > max_ms.saturating_mul(per_ms) {
             return Err(Error::TooLong { max_ms });
         }
         Ok(count)
@@ -180,12 +179,13 @@ impl<'s> Reader<'s> {
     }
 }
 
-/// Source frame to start from for a selection from `start_ms`, and the 16 kHz sample it falls on: `ahead` frames and far enough for the
+/// Source frame to start from for a selection from `start_ms`, and the sample it falls on: `ahead` frames and far enough for the
 /// resampler's filter, and on the grid where both rates meet, so that the samples are those of the whole file.
-fn first_frame(start_ms: u64, rate: u32, ahead: u64) -> (u64, u64) {
-    let (frames, samples) = steps(rate);
+fn first_frame(start_ms: u64, (rate, wanted): (u32, u32), ahead: u64) -> (u64, u64) {
+    let (frames, samples) = resample::ratio(rate, wanted);
     let start = start_ms.saturating_mul(rate.into()) / 1000;
-    let steps = start.saturating_sub(block_frames(rate) as u64 + ahead) / frames;
+    let block = resample::block((frames, samples)) as u64;
+    let steps = start.saturating_sub(block + ahead) / frames;
     (steps * frames, steps * samples)
 }
 

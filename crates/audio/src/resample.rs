@@ -1,9 +1,9 @@
-//! Any sample rate to 16 kHz, or to another one, in a stream, aligned and of exact length.
+//! Any sample rate to any other one, in a stream, aligned and of exact length.
 
 use audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Resampler as _};
 
-use crate::{Error, SAMPLE_RATE};
+use crate::Error;
 
 /// Shortest block, in frames of the slower side: it sets how steep the anti-aliasing filter is.
 const MIN_BLOCK: usize = 512;
@@ -13,7 +13,7 @@ const MAX_STEP: u64 = 16_384;
 
 /// Streaming mono resampler: rubato's linear-phase FFT resampler with its delay removed.
 pub enum Resampler {
-    /// The source has 16 kHz already.
+    /// The source has the wanted rate already.
     Through,
     /// Any other rate.
     Fft(Box<FftStream>),
@@ -34,15 +34,11 @@ pub struct FftStream {
     delay: usize,
 }
 
-/// `rate / 16000` in lowest terms: source frame `k * steps.0` falls exactly on sample `k * steps.1`.
+/// `from / to` in lowest terms: source frame `k * ratio.0` falls exactly on sample `k * ratio.1`.
 ///
 /// An odd rate such as 44 099 Hz would need filters of a second and more. It is taken for the nearest ratio of small numbers, by its
 /// continued fraction: off by less than a quarter of a second per hour.
-pub(crate) fn steps(rate: u32) -> (u64, u64) {
-    ratio(rate, SAMPLE_RATE)
-}
-
-fn ratio(from: u32, to: u32) -> (u64, u64) {
+pub(crate) fn ratio(from: u32, to: u32) -> (u64, u64) {
     let (mut a, mut b) = (u64::from(from), u64::from(to));
     let (mut previous, mut best) = ((0, 1), (1, 0));
     while b != 0 {
@@ -58,11 +54,7 @@ fn ratio(from: u32, to: u32) -> (u64, u64) {
 }
 
 /// Source frames per block: the filter's length. A result is exact this far from where the input starts or stops.
-pub(crate) fn block_frames(rate: u32) -> usize {
-    block(steps(rate))
-}
-
-fn block((frames, samples): (u64, u64)) -> usize {
+pub(crate) fn block((frames, samples): (u64, u64)) -> usize {
     // An even count keeps the filter's delay (half a block) a whole number of samples.
     let blocks = (MIN_BLOCK as u64)
         .div_ceil(frames.min(samples))
@@ -71,10 +63,6 @@ fn block((frames, samples): (u64, u64)) -> usize {
 }
 
 impl Resampler {
-    pub(crate) fn new(rate: u32) -> Result<Self, Error> {
-        Self::between(rate, SAMPLE_RATE)
-    }
-
     /// From any rate to any other, Hz.
     ///
     /// # Errors
@@ -180,7 +168,7 @@ mod tests {
     }
 
     fn resampled(input: &[f32], rate: u32, chunk: usize) -> Vec<f32> {
-        let (mut resampler, mut out) = (Resampler::new(rate).unwrap(), Vec::new());
+        let (mut resampler, mut out) = (Resampler::between(rate, SAMPLE_RATE).unwrap(), Vec::new());
         for frames in input.chunks(chunk) {
             resampler.push(frames, &mut out);
         }
@@ -215,12 +203,12 @@ mod tests {
 
     #[test]
     fn odd_rates_stay_small_and_true() {
-        assert_eq!(steps(44_100), (441, 160));
+        assert_eq!(ratio(44_100, SAMPLE_RATE), (441, 160));
         for rate in [1_013, 15_999, 22_255, 44_099, 47_951, 191_999, 767_957] {
-            let (from, to) = steps(rate);
+            let (from, to) = ratio(rate, SAMPLE_RATE);
             let drift = (from as f64 / to as f64) / (f64::from(rate) / 16_000.0) - 1.0;
             assert!(drift.abs() < 0.25 / 3600.0, "{rate} Hz: {drift}");
-            assert!(block_frames(rate) <= 40_000);
+            assert!(block((from, to)) <= 40_000);
         }
         let got = resampled(&sine(1000.0, 44_099, 44_099), 44_099, 4096);
         let wanted = sine(1000.0, SAMPLE_RATE, 16_000);

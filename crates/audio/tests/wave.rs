@@ -425,3 +425,26 @@ fn ten_seconds_of_ten_hours_read_ten_seconds() {
         Some(ten_hours_ms)
     );
 }
+
+/// A selection at 48 kHz is what the whole file has there, whatever the file's rate.
+#[test]
+fn another_rate_is_given_where_it_is_asked_for() {
+    for rate in [8_000, 16_000, 44_100, 48_000] {
+        let signal = sine(1000.0, rate, 3.0, 0.5);
+        let file = bytes(wav(3, 1, rate, 32, &float32(&signal)));
+        let at = |start_ms, end_ms| {
+            let selection = Selection {
+                sample_rate: 48_000,
+                ..range(start_ms, end_ms)
+            };
+            audio::decode(&file, &selection, &GO).unwrap().samples
+        };
+        let (whole, part) = (at(0, 3_000), at(1_500, 2_000));
+        assert_eq!((whole.len(), part.len()), (144_000, 24_000), "{rate}");
+        let wanted = sine(1000.0, 48_000, 3.0, 0.5);
+        for (i, got) in part.iter().enumerate() {
+            assert!((got - whole[72_000 + i]).abs() < 1e-5, "{rate}");
+            assert!((got - wanted[72_000 + i]).abs() < 2e-3, "{rate}");
+        }
+    }
+}

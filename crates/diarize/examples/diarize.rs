@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use audio::recording::{Encoded, Recording};
-use audio::{Channel, Input, Selection};
+use audio::{Input, Selection};
 use diarize::{
     self, Diarizer, Measured, Options, Segmentation, Turn, evidence::Evidence, listen, reconstruct,
     voices, windows,
@@ -65,12 +65,7 @@ fn main() -> Result<(), Failure> {
     };
     for file in files {
         let input = Input::File(Arc::new(File::open(file)?));
-        let selection = Selection {
-            start_ms: None,
-            end_ms: None,
-            channel: Channel::Mix,
-            max_duration_ms: u64::MAX,
-        };
+        let selection = Selection::default();
         let mut recording = Encoded::new(&input, &selection);
         if arguments.stages {
             stages(&mut diarizer, &mut recording)?;
