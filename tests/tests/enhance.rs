@@ -152,12 +152,12 @@ fn what_is_wrong_is_said() {
 #[test]
 fn it_stops_when_told_to() {
     let (database, scratch) = (Database::new(), Scratch::new());
-    let file = scratch.file("long.wav", &wav(&tone(1200), 16_000));
+    let file = scratch.file("long.wav", &wav(&tone(900), 16_000));
     for (model, how) in [
         ("gtcrn", Stop::StatementTimeout),
         ("deepfilternet3", Stop::StatementTimeout),
         ("gtcrn", Stop::Cancel),
-        ("deepfilternet3", Stop::Terminate),
+        ("gtcrn", Stop::Terminate),
     ] {
         let sql = format!(
             "SELECT length(ai_audio_enhance('{file}', '{{model: ''{model}''}}')) FROM generate_series(1, 100) g WHERE g > 0"
@@ -208,14 +208,21 @@ fn functions_hear_the_cleaned_recording_where_they_are_asked_to() {
         .map(|(x, n)| x + n)
         .collect();
     let noisy = scratch.file("noisy.wav", &recording(&mix));
-    for (enhance, model) in [("true", "gtcrn"), ("''deepfilternet''", "deepfilternet3")] {
-        for options in ["", ", start_time: 1000", ", end_time: 4000, channel: 0"] {
-            let alike: f64 = client.value(&format!(
-                "SELECT cosine_similarity(ai_audio_embed('{noisy}', '{{enhance: {enhance}{options}}}'),
-                   ai_audio_embed(ai_audio_enhance('{noisy}', '{{model: ''{model}''{options}}}')))",
-            ));
-            assert!(alike > 0.999, "{model}{options}: {alike}");
-        }
+    for (enhance, model, options) in [
+        ("true", "gtcrn", ""),
+        ("true", "gtcrn", ", start_time: 1000"),
+        ("true", "gtcrn", ", end_time: 4000, channel: 0"),
+        (
+            "''deepfilternet''",
+            "deepfilternet3",
+            ", start_time: 1000, end_time: 4000",
+        ),
+    ] {
+        let alike: f64 = client.value(&format!(
+            "SELECT cosine_similarity(ai_audio_embed('{noisy}', '{{enhance: {enhance}{options}}}'),
+               ai_audio_embed(ai_audio_enhance('{noisy}', '{{model: ''{model}''{options}}}')))",
+        ));
+        assert!(alike > 0.999, "{model}{options}: {alike}");
     }
     let quieter: bool = client.value(&format!(
         "SELECT (ai_audio_quality('{noisy}', '{{enhance: \"gtcrn\"}}')).snr_db > (ai_audio_quality('{noisy}')).snr_db + 3"
