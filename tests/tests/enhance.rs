@@ -155,8 +155,7 @@ fn it_stops_when_told_to() {
     let file = scratch.file("long.wav", &wav(&tone(900), 16_000));
     for (model, how) in [
         ("gtcrn", Stop::StatementTimeout),
-        ("deepfilternet3", Stop::StatementTimeout),
-        ("gtcrn", Stop::Cancel),
+        ("deepfilternet3", Stop::Cancel),
         ("gtcrn", Stop::Terminate),
     ] {
         let sql = format!(
