@@ -180,7 +180,7 @@ BEGIN
   IF operation = 'DELETE' THEN
     RETURN format('DELETE FROM %s j USING old_rows o WHERE %s', f.jobs, ai_audio.key_join('j', f.key, 'o', key));
   ELSIF operation = 'TRUNCATE' THEN
-    RETURN format('DELETE FROM %s j WHERE NOT EXISTS (SELECT FROM %s s WHERE %s)', f.jobs, f.source, ai_audio.key_join('j', f.key, 's', key));
+    RETURN format('DELETE FROM %s j WHERE NOT EXISTS (SELECT 1 FROM %s s WHERE %s)', f.jobs, f.source, ai_audio.key_join('j', f.key, 's', key));
   END IF;
   priority := CASE WHEN f.options ? 'priority'
     THEN format('coalesce((SELECT r.priority FROM %s r WHERE %s), 0)', f.recordings, ai_audio.key_join('r', f.key, 'n', key)) ELSE '0' END;
@@ -193,7 +193,7 @@ BEGIN
   FROM pg_rewrite w JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
   JOIN pg_attribute a ON d.refclassid = 'pg_class'::regclass AND a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
   WHERE w.ev_class = f.recordings AND d.refobjid = f.source AND d.refobjsubid > 0 AND NOT a.attisdropped;
-  RETURN format('WITH gone AS (DELETE FROM %1$s j USING old_rows o WHERE %2$s AND NOT EXISTS (SELECT FROM new_rows n WHERE %3$s))
+  RETURN format('WITH gone AS (DELETE FROM %1$s j USING old_rows o WHERE %2$s AND NOT EXISTS (SELECT 1 FROM new_rows n WHERE %3$s))
     INSERT INTO %1$s (%4$s, priority) SELECT %5$s, %6$s FROM new_rows n LEFT JOIN old_rows o ON %3$s
     WHERE ROW(%7$s)::record OPERATOR(pg_catalog.*<>) ROW(%8$s)::record ON CONFLICT (%4$s)%9$s',
     f.jobs, ai_audio.key_join('j', f.key, 'o', key), ai_audio.key_join('o', key, 'n', key), ai_audio.key_list(f.key),
@@ -209,8 +209,8 @@ AS $$
 DECLARE
   queued bigint;
 BEGIN
-  EXECUTE format('DELETE FROM %s j WHERE NOT EXISTS (SELECT FROM %s r WHERE %s)', f.jobs, f.recordings, ai_audio.key_join('j', f.key, 'r', f.key));
-  EXECUTE format('INSERT INTO %1$s (%2$s, priority) SELECT %3$s, %5$s FROM %4$s r WHERE NOT EXISTS (SELECT FROM %1$s j WHERE %6$s)
+  EXECUTE format('DELETE FROM %s j WHERE NOT EXISTS (SELECT 1 FROM %s r WHERE %s)', f.jobs, f.recordings, ai_audio.key_join('j', f.key, 'r', f.key));
+  EXECUTE format('INSERT INTO %1$s (%2$s, priority) SELECT %3$s, %5$s FROM %4$s r WHERE NOT EXISTS (SELECT 1 FROM %1$s j WHERE %6$s)
     ORDER BY %3$s ON CONFLICT DO NOTHING',
     f.jobs, ai_audio.key_list(f.key), ai_audio.key_list(f.key, 'r.'), f.recordings,
     CASE WHEN f.options ? 'priority' THEN 'coalesce(r.priority, 0)' ELSE '0' END, ai_audio.key_join('j', f.key, 'r', f.key));
@@ -620,8 +620,8 @@ BEGIN
   FOR x IN SELECT w.owner, (w.f).jobs FROM ai_audio.follows() w JOIN pg_roles r ON r.oid = w.owner
     WHERE r.rolcanlogin AND NOT r.rolsuper AND (w.f).paused IS NULL ORDER BY random()
   LOOP
-    EXECUTE format('SELECT EXISTS (SELECT FROM %1$s WHERE state = ''waiting'') OR EXISTS (SELECT FROM %1$s WHERE state = ''later'' AND due <= now())
-      OR EXISTS (SELECT FROM %1$s WHERE state = ''running'' AND since < now() - interval ''5 s'')', x.jobs) INTO work;
+    EXECUTE format('SELECT EXISTS (SELECT 1 FROM %1$s WHERE state = ''waiting'') OR EXISTS (SELECT 1 FROM %1$s WHERE state = ''later'' AND due <= now())
+      OR EXISTS (SELECT 1 FROM %1$s WHERE state = ''running'' AND since < now() - interval ''5 s'')', x.jobs) INTO work;
     IF work THEN
       RETURN NEXT x.owner;
     END IF;

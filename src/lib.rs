@@ -5,7 +5,7 @@
 //!
 //! Floors, each of which knows those below: `api`, the SQL functions by family, and `planner`; `steps`, the work
 //! that several families share; `call`, what every call goes through; `models` and `interrupt`; and at the
-//! bottom `settings`, `errors`, `vector`, `stats`, `progress`, `memo`, `memory`, `signals`.
+//! bottom `settings`, `errors`, `vector`, `stats`, `progress`, `memo`, `memory`, `relations`, `signals`.
 
 use pgrx::prelude::*;
 
@@ -22,6 +22,7 @@ mod models;
 mod planner;
 mod progress;
 mod query;
+mod relations;
 mod settings;
 mod signals;
 mod stats;

@@ -20,6 +20,7 @@ static CONNECT_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(10_000);
 static MAX_REDIRECTS: GucSetting<i32> = GucSetting::<i32>::new(5);
 static CLUSTER_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(2048);
 static ENABLE_ANNSCAN: GucSetting<bool> = GucSetting::<bool>::new(true);
+static ANNSCAN_METHODS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static KEEP_MODELS: GucSetting<i32> = GucSetting::<i32>::new(300);
 static DIMENSIONS: GucSetting<i32> = GucSetting::<i32>::new(0);
 static DATABASES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
@@ -56,6 +57,14 @@ pub fn define() {
         c"Lets ORDER BY cosine_similarity(...) DESC use a pgvector index.",
         c"Off: such queries sort, exactly and slowly.",
         &ENABLE_ANNSCAN,
+    );
+    GucRegistry::define_string_guc(
+        c"ai_audio.annscan_methods",
+        c"Index methods to use beside those that are known, separated by commas.",
+        c"hnsw, ivfflat, vchordrq, vchordg and diskann are known. Of others what they give is sorted, as far as it is enough.",
+        &ANNSCAN_METHODS,
+        GucContext::Userset,
+        GucFlags::default(),
     );
     GucRegistry::define_int_guc(
         c"ai_audio.dimensions",
@@ -455,9 +464,18 @@ pub fn enable_annscan() -> bool {
     ENABLE_ANNSCAN.get()
 }
 
+/// Index methods to use beside those that are known.
+pub fn annscan_methods() -> Vec<String> {
+    names(&ANNSCAN_METHODS)
+}
+
 /// Databases with background workers.
 pub fn databases() -> Vec<String> {
-    let list = text(&DATABASES).unwrap_or_default();
+    names(&DATABASES)
+}
+
+fn names(setting: &GucSetting<Option<CString>>) -> Vec<String> {
+    let list = text(setting).unwrap_or_default();
     let names = list.split(',').map(str::trim);
     names.filter(|n| !n.is_empty()).map(Into::into).collect()
 }

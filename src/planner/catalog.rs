@@ -23,6 +23,10 @@ pub enum Kind {
     HalfCosineDistance,
     /// A cast between pgvector's types, or to one's own dimensions: NULL for NULL only.
     Cast,
+    /// One of ours that works on recordings or voiceprints and gives one value: STABLE, and worth running once.
+    Work,
+    /// postgres_fdw's handler.
+    PostgresFdw,
     /// Anything else.
     Other,
 }
@@ -94,12 +98,24 @@ fn look_up(function: Oid) -> Kind {
         "cosine_distance" => (c"vector", Kind::CosineDistance),
         "halfvec_cosine_distance" => (c"vector", Kind::HalfCosineDistance),
         "vector" | "halfvec" | "vector_to_halfvec" | "halfvec_to_vector" => (c"vector", Kind::Cast),
+        "postgres_fdw_handler" => (c"postgres_fdw", Kind::PostgresFdw),
+        _ if gives_one_steady_value(function) => (c"ai_audio", Kind::Work),
         _ => return Kind::Other,
     };
     if belongs_to(function, extension) {
         kind
     } else {
         Kind::Other
+    }
+}
+
+/// Whether a function that did not come with Postgres is STABLE and gives one value.
+fn gives_one_steady_value(function: Oid) -> bool {
+    // SAFETY: catalog look-ups in a transaction.
+    unsafe {
+        function.to_u32() >= pg_sys::FirstNormalObjectId
+            && pg_sys::func_volatile(function) as u8 == pg_sys::PROVOLATILE_STABLE
+            && !pg_sys::get_func_retset(function)
     }
 }
 

@@ -125,3 +125,28 @@ pub unsafe fn any_in_query(query: *mut pg_sys::Query, mut question: Question) ->
     // SAFETY: by contract.
     unsafe { pg_sys::query_tree_walker(query, Some(ask), (&raw mut question).cast(), flags as i32) }
 }
+
+/// Makes a copy of an expression's node in which `change` has replaced what is directly below it.
+pub type Change = unsafe extern "C-unwind" fn(*mut pg_sys::Node, *mut c_void) -> *mut pg_sys::Node;
+
+/// The node with what is directly below it changed.
+///
+/// # Safety
+/// `node` is NULL or a live expression, and `context` is what `change` takes.
+pub unsafe fn changed_below(
+    node: *mut pg_sys::Node,
+    change: Change,
+    context: *mut c_void,
+) -> *mut pg_sys::Node {
+    // SAFETY: by contract. Before Postgres 16 the declaration leaves the arguments of `change` open.
+    unsafe {
+        #[cfg(any(feature = "pg13", feature = "pg14", feature = "pg15"))]
+        {
+            type Open = unsafe extern "C-unwind" fn() -> *mut pg_sys::Node;
+            let change = std::mem::transmute::<Change, Open>(change);
+            pg_sys::expression_tree_mutator(node, Some(change), context)
+        }
+        #[cfg(not(any(feature = "pg13", feature = "pg14", feature = "pg15")))]
+        pg_sys::expression_tree_mutator_impl(node, Some(change), context)
+    }
+}

@@ -131,8 +131,9 @@ unsafe fn once(
         // FROM, from being simplified again, and PL/pgSQL's simple expressions, which must not get an InitPlan, simple.
         // But the planner would run a call in a LIMIT to estimate it.
         let limited = !(*query).limitCount.is_null() || !(*query).limitOffset.is_null();
+        let levels = (*root).query_level as i32;
         if !has_rows(query) && !limited
-            || !is_row_independent(root, expression)
+            || !is_row_independent(root, levels, expression)
             || may_be_in_from(query, function)
         {
             return None;
@@ -149,7 +150,7 @@ unsafe fn once(
     }
 }
 
-unsafe fn has_rows(query: *mut pg_sys::Query) -> bool {
+pub(super) unsafe fn has_rows(query: *mut pg_sys::Query) -> bool {
     // SAFETY: a live query.
     unsafe {
         items::<pg_sys::RangeTblEntry>((*query).rtable)
@@ -195,15 +196,15 @@ unsafe fn is_conditional(query: *mut pg_sys::Query, function: pg_sys::Oid) -> bo
     }
 }
 
-/// Whether an expression is the same for every row of this query and of those around it, and can be taken out of where
-/// it stands.
-unsafe fn is_row_independent(
+/// Whether an expression is the same for every row of this query and of the `levels` around it, and can be taken out of
+/// where it stands. There is no `root` before the planner has begun.
+pub(super) unsafe fn is_row_independent(
     root: *mut pg_sys::PlannerInfo,
+    levels: i32,
     expression: *mut pg_sys::Node,
 ) -> bool {
     // SAFETY: live nodes.
     unsafe {
-        let levels = (*root).query_level as i32;
         let refers = |level| {
             pg_sys::contain_vars_of_level(expression, level)
                 || pg_sys::contain_aggs_of_level(expression, level)
@@ -249,10 +250,14 @@ unsafe fn is_bound_to_its_place(root: *mut pg_sys::PlannerInfo, node: *mut pg_sy
             }
             // The planner also simplifies the condition of an EXISTS as if it belonged to the query around it. What a
             // subquery in there refers to is then one level off.
-            T_SubLink => any_in_query((*root).parse, &mut |other| {
-                cast::<pg_sys::SubLink>(other, T_SubLink)
-                    .is_some_and(|link| link.subLinkType == pg_sys::SubLinkType::EXISTS_SUBLINK)
-            }),
+            T_SubLink => {
+                !root.is_null()
+                    && any_in_query((*root).parse, &mut |other| {
+                        cast::<pg_sys::SubLink>(other, T_SubLink).is_some_and(|link| {
+                            link.subLinkType == pg_sys::SubLinkType::EXISTS_SUBLINK
+                        })
+                    })
+            }
             _ => false,
         }
     }
@@ -332,7 +337,7 @@ unsafe fn parameter(id: i32, expression: *mut pg_sys::Node) -> *mut pg_sys::Node
 }
 
 /// `(SELECT expression)`.
-unsafe fn scalar_subquery(expression: *mut pg_sys::Node) -> *mut pg_sys::SubLink {
+pub(super) unsafe fn scalar_subquery(expression: *mut pg_sys::Node) -> *mut pg_sys::SubLink {
     // SAFETY: new nodes of their tags around a copy of the expression.
     unsafe {
         let call = copy(expression);

@@ -1,20 +1,27 @@
 //! A library of voices: a table of the user's with names and voiceprints, read by ordinary queries with the caller's
 //! privileges, the nearest rows by its ANN index.
 
+use std::sync::Arc;
+
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
 use voice::similarity::cosine;
 
 use crate::errors::Error;
-use crate::query;
+use crate::memo::{self, Fingerprint};
 use crate::steps::calibration::without_padding;
 use crate::vector::{Vector, oid_of};
+use crate::{query, relations};
 
-/// Rows of the cohort, and pages of the library that they are sampled from.
+/// Rows of the cohort, and about how many they are chosen from where pages are sampled: from at least and at most so many.
 const COHORT: usize = 400;
-const COHORT_PAGES: f64 = 100.0;
-/// Rows that are counted where Postgres has no estimate.
-const COUNTED: u32 = 10_000;
+const CHOSEN_FROM: f64 = 1600.0;
+const COHORT_PAGES: [f64; 2] = [50.0, 200.0];
+/// Pages that rows are counted on where there are no statistics: all of them up to here.
+const COUNTED_PAGES: f64 = 1000.0;
+
+/// A name and a voiceprint as stored.
+type Entry = (String, Vec<f32>);
 
 /// A row of the library.
 pub struct Voice {
@@ -37,10 +44,12 @@ pub struct Library {
     kind: &'static str,
     /// Dimensions that the column is declared with.
     dimensions: Option<usize>,
-    /// How many rows it has as far as Postgres knows; not positive if that is not at all.
-    estimated_rows: f64,
-    /// The part of its pages to sample; nothing for what cannot be sampled.
-    sample_percent: Option<f64>,
+    /// How many rows it has, where statistics tell.
+    known_rows: Option<f64>,
+    /// The pages of its files, where all its rows are in files here: what can be sampled.
+    pages: Option<f64>,
+    /// What results are kept under while the statement runs; nothing where they may differ from call to call.
+    same: Option<Fingerprint>,
 }
 
 impl Library {
@@ -55,27 +64,21 @@ impl Library {
         voiceprint: Option<&str>,
     ) -> Result<Self, Error> {
         let describe = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS relation, c.relkind::pg_catalog.text AS kind,
-                 c.relpages::pg_catalog.float8 AS pages, c.reltuples::pg_catalog.float8 AS rows
+                 c.relrowsecurity AS guarded
              FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
              WHERE c.oid OPERATOR(pg_catalog.=) $1";
-        let (relation, kind, pages, estimated_rows) = Spi::connect(|client| -> Result<_, Error> {
+        let found = Spi::connect(|client| -> Result<_, Error> {
             let row = client.select(describe, Some(1), &[oid.into()])?.first();
             if row.is_empty() {
-                return Err(Error::Argument("the library does not exist".into()));
+                return Ok(None);
             }
-            let number = |name| -> Result<f64, Error> {
-                Ok(row.get_by_name::<f64, _>(name)?.unwrap_or(0.0))
-            };
             let text = |name| row.get_by_name::<String, _>(name);
-            Ok((
-                text("relation")?,
-                text("kind")?,
-                number("pages")?,
-                number("rows")?,
-            ))
+            let guarded = row.get_by_name::<bool, _>("guarded")?;
+            let named = text("relation")?.zip(text("kind")?);
+            Ok(named.map(|(relation, kind)| (relation, kind, guarded == Some(true))))
         })?;
-        let relation =
-            relation.ok_or_else(|| Error::Argument("the library does not exist".into()))?;
+        let (relation, kind, guarded) =
+            found.ok_or_else(|| Error::Argument("the library does not exist".into()))?;
         let columns = columns(oid)?;
         let name = name.unwrap_or("name");
         if !columns.iter().any(|c| c.0 == name) {
@@ -85,7 +88,14 @@ impl Library {
         }
         let (voiceprint, vector_type, dimensions) =
             voiceprint_column(&relation, &columns, voiceprint)?;
-        let sampled = matches!(kind.as_deref(), Some("r" | "m" | "p"));
+        let has_storage = matches!(kind.as_str(), "r" | "m" | "p" | "f");
+        let (known_rows, pages) = if has_storage {
+            size(oid)?
+        } else {
+            (None, None)
+        };
+        // Views and policies may ask for settings.
+        let same = (has_storage && !guarded).then(|| fingerprint(oid, name, voiceprint));
         Ok(Library {
             relation,
             name: quoted(name),
@@ -93,9 +103,9 @@ impl Library {
             vector_schema: vector_schema()?,
             kind: vector_type,
             dimensions,
-            estimated_rows,
-            sample_percent: sampled
-                .then(|| (100.0 * COHORT_PAGES / pages.max(COHORT_PAGES)).min(100.0)),
+            known_rows,
+            pages,
+            same,
         })
     }
 
@@ -134,44 +144,93 @@ impl Library {
             "{among} ORDER BY {voiceprint} OPERATOR({vector_schema}.<=>) $1::{vector_schema}.{kind} LIMIT {}",
             count.clamp(1, 1000)
         );
-        self.select("", &order, probe, names)
+        let rows = self.select("", &order, probe, names)?;
+        Ok(compared(&rows, probe))
     }
 
-    /// How many rows it has, at least 1: Postgres' estimate, else counted up to a limit.
+    /// How many rows it has, at least 1: as statistics tell, else counted, on a sample of its pages if there are many.
     ///
     /// # Errors
     /// What Postgres says.
     pub fn rows(&self) -> Result<f64, Error> {
-        if self.estimated_rows >= 1.0 {
-            return Ok(self.estimated_rows);
+        if let Some(rows) = self.known_rows {
+            return Ok(rows.max(1.0));
         }
-        let count = format!(
-            "SELECT pg_catalog.count(*) FROM (SELECT 1 FROM {} LIMIT {COUNTED}) counted",
-            self.relation
-        );
-        Ok(query::one::<i64>(&count, &[])?.map_or(1.0, |n| n.max(1) as f64))
+        let percent = self.percent_of(COUNTED_PAGES);
+        let counted = self.kept("rows of a library", || {
+            let count = format!(
+                "SELECT pg_catalog.count(*) FROM {} {}",
+                self.relation,
+                sample(percent)
+            );
+            Ok(query::one::<i64>(&count, &[])?.unwrap_or(0))
+        })?;
+        Ok((*counted as f64 * 100.0 / percent).max(1.0))
     }
 
-    /// A sample of the library, the same each time.
+    /// A sample of the library, the same each time, whatever the order and the place in which its rows are kept.
     ///
     /// # Errors
     /// What Postgres says.
     pub fn cohort(&self, probe: &Vector) -> Result<Vec<Voice>, Error> {
-        let sample = self.sample_percent.filter(|p| *p < 100.0);
-        let sample = sample
-            .map(|p| format!("TABLESAMPLE SYSTEM ({p}) REPEATABLE (0)"))
-            .unwrap_or_default();
-        self.select(&sample, &format!("LIMIT {COHORT}"), probe, &[])
+        let Library {
+            name,
+            voiceprint,
+            vector_schema,
+            kind,
+            ..
+        } = self;
+        // Neighbours in a file are often alike, in time or by partition: the rows are chosen by a hash of what they hold.
+        // The sum of a voiceprint's numbers is quick to compute, and differs in its last digits for any two.
+        let order = format!(
+            "ORDER BY pg_catalog.hashfloat8({voiceprint} OPERATOR({vector_schema}.<#>) $1::{vector_schema}.{kind}),
+                 {name}::pg_catalog.text COLLATE \"C\" LIMIT {COHORT}"
+        );
+        let [least, most] = COHORT_PAGES;
+        let density = self.known_rows.unwrap_or(0.0) / self.pages.unwrap_or(1.0).max(1.0);
+        let pages = (CHOSEN_FROM / density.max(1.0)).clamp(least, most);
+        let sample = sample(self.percent_of(pages));
+        let ones = Vector(vec![1.0; probe.0.len()]);
+        let rows = self.kept("cohort of a library", || {
+            self.select(&sample, &order, &ones, &[])
+        })?;
+        Ok(compared(&rows, probe))
     }
 
-    /// Rows with a name and a voiceprint that can be compared, as the caller may see them.
+    /// Which part of it so many pages are.
+    fn percent_of(&self, pages: f64) -> f64 {
+        match self.pages {
+            Some(all) if all > pages => 100.0 * pages / all,
+            _ => 100.0,
+        }
+    }
+
+    /// What was found out before in this statement, else what `find` finds.
+    fn kept<T: Send + Sync + 'static>(
+        &self,
+        kind: &'static str,
+        find: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<Arc<T>, Error> {
+        let Some(same) = &self.same else {
+            return find().map(Arc::new);
+        };
+        memo::begin();
+        if let Some(known) = memo::get(kind, same, "") {
+            return Ok(known);
+        }
+        let value = Arc::new(find()?);
+        memo::put(kind, same, String::new(), &value);
+        Ok(value)
+    }
+
+    /// Rows with a name and a voiceprint, as the caller may see them.
     fn select(
         &self,
         sample: &str,
         rest: &str,
-        probe: &Vector,
+        vector: &Vector,
         names: &[String],
-    ) -> Result<Vec<Voice>, Error> {
+    ) -> Result<Vec<Entry>, Error> {
         let Library {
             relation,
             name,
@@ -187,33 +246,85 @@ impl Library {
         );
         let oid = oid_of("vector");
         // SAFETY: the OID is that of the value's type.
-        let mut arguments = vec![unsafe { DatumWithOid::new(probe.clone(), oid) }];
+        let mut arguments = vec![unsafe { DatumWithOid::new(vector.clone(), oid) }];
         if !names.is_empty() {
             arguments.push(names.to_vec().into());
         }
         Spi::connect(|client| {
-            let mut voices = Vec::new();
+            let mut entries = Vec::new();
             for row in client.select(&query, None, &arguments)? {
-                let voice = row["name"]
-                    .value::<String>()?
-                    .zip(row["voiceprint"].value::<Vec<f32>>()?);
-                let Some((name, voiceprint)) = voice else {
-                    continue;
-                };
-                if let Some(similarity) = (voiceprint.len() == probe.0.len())
-                    .then(|| cosine(&voiceprint, &probe.0))
-                    .flatten()
-                {
-                    voices.push(Voice {
-                        name,
-                        voiceprint,
-                        similarity,
-                    });
-                }
+                let (name, voiceprint) = (row["name"].value()?, row["voiceprint"].value()?);
+                entries.extend(name.zip(voiceprint));
             }
-            Ok(voices)
+            Ok(entries)
         })
     }
+}
+
+/// Those that can be compared with a probe.
+fn compared(rows: &[Entry], probe: &Vector) -> Vec<Voice> {
+    let comparable = rows.iter().filter(|(_, v)| v.len() == probe.0.len());
+    comparable
+        .filter_map(|(name, voiceprint)| {
+            Some(Voice {
+                name: name.clone(),
+                similarity: cosine(voiceprint, &probe.0)?,
+                voiceprint: voiceprint.clone(),
+            })
+        })
+        .collect()
+}
+
+fn sample(percent: f64) -> String {
+    if percent < 100.0 {
+        format!("TABLESAMPLE SYSTEM ({percent}) REPEATABLE (0)")
+    } else {
+        String::new()
+    }
+}
+
+/// Rows of a table and all its partitions or heirs, where statistics of each tell; pages of their files, where all are here.
+fn size(relation: pg_sys::Oid) -> Result<(Option<f64>, Option<f64>), Error> {
+    let (far, here): (Vec<_>, Vec<_>) = relations::with_heirs(relation)
+        .into_iter()
+        .partition(|r| relations::is_elsewhere(*r));
+    // As the planner does: rows per page as they were, pages as they are. Of a foreign table it is what ANALYZE has left.
+    let query = "SELECT pg_catalog.sum(pages)::pg_catalog.float8 AS pages,
+             CASE WHEN pg_catalog.bool_and(rows IS NOT NULL) THEN pg_catalog.sum(rows) END AS rows
+         FROM (
+             SELECT pages, CASE WHEN pages OPERATOR(pg_catalog.=) 0 THEN 0
+                 WHEN reltuples OPERATOR(pg_catalog.>) 0 AND relpages OPERATOR(pg_catalog.>) 0
+                 THEN reltuples OPERATOR(pg_catalog./) relpages::pg_catalog.float8 OPERATOR(pg_catalog.*) pages END AS rows
+             FROM (SELECT reltuples::pg_catalog.float8 AS reltuples, relpages,
+                     (pg_catalog.pg_relation_size(oid) OPERATOR(pg_catalog./)
+                      pg_catalog.current_setting('block_size')::pg_catalog.int8)::pg_catalog.float8 AS pages
+                 FROM pg_catalog.pg_class
+                 WHERE oid OPERATOR(pg_catalog.=) ANY ($1) AND relkind OPERATOR(pg_catalog.<>) 'p') here
+             UNION ALL
+             SELECT NULL, CASE WHEN reltuples OPERATOR(pg_catalog.>) 0 AND relkind OPERATOR(pg_catalog.=) 'f'
+                 THEN reltuples::pg_catalog.float8 END
+             FROM pg_catalog.pg_class WHERE oid OPERATOR(pg_catalog.=) ANY ($2)) parts";
+    let all_here = far.is_empty();
+    Spi::connect(|client| {
+        let row = client
+            .select(query, Some(1), &[here.into(), far.into()])?
+            .first();
+        let pages = row.get_by_name::<f64, _>("pages")?.filter(|_| all_here);
+        Ok((row.get_by_name::<f64, _>("rows")?, pages))
+    })
+}
+
+/// What stands for a table as this statement sees it.
+fn fingerprint(relation: pg_sys::Oid, name: &str, voiceprint: &str) -> Fingerprint {
+    // SAFETY: a function runs with a snapshot.
+    let seen = unsafe {
+        let snapshot = &*pg_sys::GetActiveSnapshot();
+        (snapshot.xmin, snapshot.xmax, snapshot.xcnt, snapshot.curcid)
+    };
+    // SAFETY: reads a global of this process.
+    let user = unsafe { pg_sys::GetUserId() };
+    let all = format!("{relation:?} {user:?} {seen:?} {name:?} {voiceprint:?}");
+    Fingerprint::of_bytes(all.as_bytes())
 }
 
 /// Name, type and its modifier, which is a vector's dimensions or -1.

@@ -10,8 +10,8 @@ use pgrx::memcxt::PgMemoryContexts;
 use pgrx::prelude::*;
 use pgrx::{check_for_interrupts, pg_guard};
 
-use super::index::{Method, number};
 use super::iterative::{self, IterativeScan};
+use super::methods::{Method, number};
 use super::order::{Best, Row, Rows, Tid};
 use super::path::Numbers;
 use crate::planner::nodes::{items, list_of};
@@ -254,7 +254,9 @@ impl State {
             let awaited = limits
                 .map(|datum| datum.value() as i64)
                 .fold(self.numbers.awaited as i64, i64::saturating_add);
-            let most = if self.numbers.merged {
+            let most = if !self.numbers.method.is_in_order() {
+                self.numbers.window as i64
+            } else if self.numbers.merged {
                 number(c"hnsw.ef_search", 40.0) as i64
             } else {
                 i64::from(pg_sys::work_mem) * 8 // rows, which take a part of work_mem
@@ -320,6 +322,9 @@ impl State {
                 }
             }
             self.rows.reached(key);
+            if !self.numbers.method.is_in_order() && self.read >= self.numbers.window as u64 {
+                return self.index_is_dry(strict);
+            }
             if self.numbers.ties_matter && self.rows.has_many_ties() {
                 return self.leave_index();
             }

@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_int};
 
 use pgrx::pg_sys;
 
-use super::index::Method;
+use super::methods::Method;
 
 /// pgvector's variable behind the setting. There is none before pgvector 0.8.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,7 @@ impl IterativeScan {
         let name = match method {
             Method::Hnsw => c"hnsw.iterative_scan",
             Method::IvfFlat => c"ivfflat.iterative_scan",
+            Method::Other => return None,
         };
         // SAFETY: the records of settings live as long as the process; the type says which record it is.
         unsafe {

@@ -5,12 +5,14 @@
 //! the index is likely to give what is wanted; otherwise the reason is told at DEBUG1. Where it runs dry nevertheless, the
 //! scan goes on by itself, so that the rows are the same as without it, up to the index's recall.
 //!
-//! When a query is planned, `wanted`: what the query wants. `index`: what an index can give. `objection`: why not.
+//! When a query is planned, `wanted`: what the query wants. `index`: which index has it. `methods`: how far its method
+//! goes. `objection`: why not.
 //! `path`: the path. When it runs, `execute`: the scan. `order`: what makes its order exact. `iterative`: pgvector's setting.
 
 mod execute;
 mod index;
 mod iterative;
+mod methods;
 mod objection;
 mod order;
 mod path;
@@ -91,6 +93,18 @@ unsafe fn offer(
             }
         }
     }
+}
+
+/// Whether the query's order begins with a similarity or a cosine distance of something in this relation.
+///
+/// # Safety
+/// The planner's live nodes.
+pub(super) unsafe fn is_about_similarity(
+    root: *mut pg_sys::PlannerInfo,
+    rel: *mut pg_sys::RelOptInfo,
+) -> bool {
+    // SAFETY: by contract.
+    unsafe { wanted::is_about_similarity(root, rel) }
 }
 
 unsafe fn not_used(index: *mut pg_sys::IndexOptInfo, why: &str) {

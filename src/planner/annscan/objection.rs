@@ -2,11 +2,15 @@
 
 use pgrx::pg_sys;
 
-use super::index::{Reach, Scan};
+use super::index::Scan;
+use super::methods::Reach;
 use super::path::Numbers;
 use super::wanted::{Needed, Wanted, loses_rows_in_joins, needed, ties_matter};
 use crate::planner::catalog::{self, Kind};
 use crate::planner::nodes::{cast, items, same, strip_relabels};
+
+/// More than two similarities can differ by.
+const ANY_ORDER: f64 = 2.1;
 
 impl Scan<'_> {
     /// What the scan has to know, or why the index had better not be used.
@@ -51,8 +55,14 @@ impl Scan<'_> {
             }
             // A join may drop rows or repeat them: nobody knows how many it takes.
             let awaited = needed.filter(|_| !loses_rows_in_joins(root, rel));
+            let in_order = self.method.is_in_order();
             Ok(Numbers {
-                slack: 2.0 * self.rounding(),
+                slack: if in_order {
+                    2.0 * self.rounding()
+                } else {
+                    ANY_ORDER
+                },
+                window: reach.window(expected),
                 awaited: awaited.unwrap_or(0.0) as usize,
                 merged: (*rel).reloptkind != pg_sys::RelOptKind::RELOPT_BASEREL,
                 expected,

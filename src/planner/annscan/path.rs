@@ -6,7 +6,8 @@ use pgrx::pg_guard;
 use pgrx::pg_sys;
 
 use super::execute;
-use super::index::{Method, Scan};
+use super::index::Scan;
+use super::methods::Method;
 use super::wanted::{Wanted, limit_at_run_time};
 use crate::planner::nodes::{copy, items, list_of, make};
 
@@ -41,9 +42,12 @@ pub(super) struct Numbers {
     /// Whether it is noticed which rows of equal similarity come.
     pub(super) ties_matter: bool,
     pub(super) method: Method,
+    /// So many rows of an index that does not keep its order are read and sorted.
+    pub(super) window: usize,
 }
 
 const PARTS: f64 = 1e9;
+const METHODS: [Method; 3] = [Method::Hnsw, Method::IvfFlat, Method::Other];
 
 impl Numbers {
     unsafe fn write(self) -> *mut pg_sys::List {
@@ -54,7 +58,8 @@ impl Numbers {
             i32::from(self.nulls_first),
             i32::from(self.ties_matter),
             i32::from(self.merged),
-            i32::from(self.method == Method::IvfFlat),
+            METHODS.iter().position(|m| *m == self.method).unwrap_or(0) as i32,
+            i32::try_from(self.window).unwrap_or(i32::MAX),
         ];
         // SAFETY: appending to NIL makes a new list.
         numbers
@@ -76,11 +81,8 @@ impl Numbers {
             nulls_first: at(3) != 0,
             ties_matter: at(4) != 0,
             merged: at(5) != 0,
-            method: if at(6) == 0 {
-                Method::Hnsw
-            } else {
-                Method::IvfFlat
-            },
+            method: METHODS[usize::try_from(at(6)).unwrap_or(0).min(METHODS.len() - 1)],
+            window: usize::try_from(at(7)).unwrap_or(0),
         }
     }
 }

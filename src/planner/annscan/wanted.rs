@@ -41,6 +41,26 @@ pub(super) unsafe fn wanted(
     }
 }
 
+/// Whether the first sort key is the similarity, or pgvector's cosine distance, of something in this relation.
+pub(super) unsafe fn is_about_similarity(
+    root: *mut pg_sys::PlannerInfo,
+    rel: *mut pg_sys::RelOptInfo,
+) -> bool {
+    // SAFETY: the planner's live nodes.
+    unsafe {
+        let pathkeys = (*root).query_pathkeys;
+        let Some(pathkey) = items::<pg_sys::PathKey>(pathkeys).next() else {
+            return false;
+        };
+        members((*pathkey).pk_eclass, rel).any(|m| {
+            let expression: *mut pg_sys::Node = (*m).em_expr.cast();
+            similarity_call(expression).is_some()
+                || cast::<pg_sys::OpExpr>(expression, pg_sys::NodeTag::T_OpExpr)
+                    .is_some_and(|o| catalog::is_cosine_distance(o.opno))
+        })
+    }
+}
+
 #[cfg(not(feature = "pg18"))]
 fn is_descending(pathkey: &pg_sys::PathKey) -> bool {
     pathkey.pk_strategy == pg_sys::BTGreaterStrategyNumber as i32
