@@ -62,8 +62,13 @@ fn signals() {
 
 fn pause() {
     report(None);
-    BackgroundWorker::wait_latch(Some(PAUSE));
+    let goes_on = BackgroundWorker::wait_latch(Some(PAUSE));
     pgrx::check_for_interrupts!();
+    if !goes_on {
+        // The server was killed: nothing waits any more, and who stays keeps it from being started again.
+        // SAFETY: outside of a transaction, as the server's own processes do.
+        unsafe { pg_sys::proc_exit(1) };
+    }
     if BackgroundWorker::sighup_received() {
         // SAFETY: between transactions, as the server's own processes do.
         unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };

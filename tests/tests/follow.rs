@@ -684,9 +684,35 @@ fn background_workers_keep_up_whatever_kills_them() {
         let left: i64 = admin
             .value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'ai_audio worker'");
         if left == 0 {
-            return;
+            return a_killed_server_leaves_no_scout(&mut admin);
         }
         thread::sleep(Duration::from_millis(50));
     }
     panic!("workers stay");
+}
+
+fn a_killed_server_leaves_no_scout(admin: &mut Client) {
+    let scout: i32 =
+        admin.value("SELECT pid FROM pg_stat_activity WHERE backend_type = 'ai_audio scout'");
+    let [data, postmaster]: [String; 2] = [
+        admin.value("SHOW data_directory"),
+        admin.value("SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)"),
+    ];
+    kill(postmaster.parse().expect("a process"), "KILL");
+    // Where nobody buries the dead, it would seem to run.
+    std::fs::remove_file(format!("{data}/postmaster.pid")).expect("its own file");
+    let alive = || {
+        let stat = std::fs::read_to_string(format!("/proc/{scout}/stat")).unwrap_or_default();
+        stat.rsplit(')')
+            .next()
+            .is_some_and(|rest| !rest.is_empty() && !rest.starts_with(" Z"))
+    };
+    for _ in 0..200 {
+        if !alive() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    kill(scout, "KILL");
+    panic!("the scout lives on");
 }
