@@ -44,8 +44,8 @@ test-rest: server ## Drive the console in Chromium, and ask the REST service for
 test-env: server ## Print the environment that tests need, for `eval "$(make -s test-env)"`
 	@for setting in $(TEST_ENV) AI_AUDIO_MODELS="$$AI_AUDIO_MODELS" AI_AUDIO_ORT="$$AI_AUDIO_ORT"; do echo "export $$setting"; done
 
-psql: server ## Open psql on the throw-away database
-	@"$$(dirname "$$($(CLUSTER) pg_config)")"/psql "$$($(CLUSTER) url)"
+psql: server ## Open psql on the throw-away database; the sample recordings are at /recordings and :speech
+	@scripts/psql
 
 url: server ## Start the throw-away server if needed and print its connection URI (make -s url)
 	@$(CLUSTER) url
@@ -77,7 +77,7 @@ lint: packages ## rustfmt, clippy, rustdoc and, where present, shellcheck and ru
 	if command -v shellcheck; then shellcheck -x -P scripts $$(grep -lE "^#!.*bash" scripts/* bench/run .ci/run) scripts/common.sh; fi
 	if command -v ruff; then ruff check models bench scripts/demo scripts/pictures; fi
 
-clean: ## Stop the throw-away server and remove everything under target/ (installed packages stay)
+clean: ## Stop the throw-away server and remove everything under target/, and the link /recordings to it (installed packages stay)
 	@$(CLUSTER) clean
 	rm -rf $T
 

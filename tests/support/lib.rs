@@ -4,6 +4,7 @@
 
 mod client;
 mod database;
+mod page;
 mod process;
 mod recordings;
 mod server;
@@ -11,6 +12,7 @@ mod stop;
 
 pub use client::{ClientExt, plan_nodes};
 pub use database::{Database, Notices, Role};
+pub use page::{Block, blocks};
 pub use postgres::{Client, error::DbError, error::SqlState};
 pub use process::{kill, own_memory};
 pub use recordings::{Scratch, clip, development, other_runtimes, sparse_wav, tone, wav};

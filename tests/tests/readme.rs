@@ -1,11 +1,11 @@
 //! The SQL in README.md and docs/ runs, and gives what the page shows. The conventions are in CONTRIBUTING.md.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::{fs, iter};
 
-use sql_tests::{Database, clip, root};
+use sql_tests::{Database, blocks, clip, root};
 
 /// A psql that plays block after block in one session.
 struct Psql {
@@ -61,32 +61,6 @@ impl Drop for Psql {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// A fenced block: the line it starts on, what follows the fence, its text.
-struct Block {
-    line: usize,
-    language: String,
-    text: String,
-}
-
-fn blocks(page: &str) -> Vec<Block> {
-    let mut found = Vec::new();
-    let mut lines = page.lines().enumerate();
-    while let Some((number, line)) = lines.next() {
-        if let Some(language) = line.strip_prefix("```") {
-            let inside = iter::from_fn(|| lines.next())
-                .map(|(_, line)| line)
-                .take_while(|line| !line.starts_with("```"));
-            let text = inside.collect::<Vec<_>>().join("\n");
-            found.push(Block {
-                line: number + 1,
-                language: language.trim().into(),
-                text,
-            });
-        }
-    }
-    found
 }
 
 /// Whether `actual` is `expected`, line by line, without trailing blanks; `...` in a line stands for anything, and a

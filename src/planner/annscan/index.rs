@@ -5,6 +5,7 @@ use pgrx::pg_sys;
 use super::methods::Method;
 use super::wanted::Wanted;
 use crate::planner::catalog;
+use crate::planner::nodes::any;
 
 /// An index that can give the wanted order.
 pub(super) struct Scan<'a> {
@@ -52,7 +53,7 @@ impl<'a> Scan<'a> {
             };
             let method = Method::of(index)?;
             let steady =
-                !pg_sys::contain_var_clause(probe) && !pg_sys::contain_volatile_functions(probe);
+                comes_from(probe, wanted.beside) && !pg_sys::contain_volatile_functions(probe);
             let fits = pg_sys::exprType(probe) == input;
             (steady && fits).then_some(Scan {
                 index,
@@ -64,6 +65,28 @@ impl<'a> Scan<'a> {
         }
     }
 }
+
+/// Whether an expression has no columns but those of some relations.
+unsafe fn comes_from(expression: *mut pg_sys::Node, relations: pg_sys::Relids) -> bool {
+    // SAFETY: a live expression.
+    unsafe {
+        if relations.is_null() {
+            return !pg_sys::contain_var_clause(expression);
+        }
+        !any(
+            expression,
+            &mut |node: *mut pg_sys::Node| match (*node).type_ {
+                pg_sys::NodeTag::T_Var => {
+                    let var = &*node.cast::<pg_sys::Var>();
+                    var.varlevelsup == 0 && !pg_sys::bms_is_member(var.varno as i32, relations)
+                }
+                pg_sys::NodeTag::T_PlaceHolderVar => true,
+                _ => false,
+            },
+        )
+    }
+}
+
 /// A partial index that this query's conditions do not imply cannot be used.
 trait PartialIndex {
     #[allow(non_snake_case)]

@@ -6,9 +6,10 @@
 //! scan goes on by itself, so that the rows are the same as without it, up to the index's recall.
 //!
 //! When a query is planned, `wanted`: what the query wants. `index`: which index has it. `methods`: how far its method
-//! goes. `objection`: why not.
-//! `path`: the path. When it runs, `execute`: the scan. `order`: what makes its order exact. `iterative`: pgvector's setting.
+//! goes. `objection`: why not. `path`: the path. `beside`: the same where what is searched for comes from one row of another
+//! relation. When it runs, `execute`: the scan. `order`: what makes its order exact. `iterative`: pgvector's setting.
 
+mod beside;
 mod execute;
 mod index;
 mod iterative;
@@ -24,7 +25,7 @@ use pgrx::pg_guard;
 use pgrx::prelude::*;
 
 use self::index::Scan;
-use self::wanted::wanted;
+use self::wanted::{Wanted, wanted};
 use super::nodes::items;
 use crate::settings;
 
@@ -35,6 +36,7 @@ pub fn install() {
     // SAFETY: called once, when the library is loaded, on the only thread.
     unsafe {
         path::register();
+        beside::install();
         PREVIOUS = pg_sys::set_rel_pathlist_hook;
         pg_sys::set_rel_pathlist_hook = Some(add_paths);
     }
@@ -77,21 +79,38 @@ unsafe fn offer(
 ) {
     // SAFETY: the planner's live nodes.
     unsafe {
-        let Some(wanted) = wanted(root, rel) else {
+        let Some(wanted) = wanted(root, rel, std::ptr::null_mut()) else {
             return;
         };
+        for path in paths(root, rel, entry, &wanted) {
+            pg_sys::add_path(rel, path);
+        }
+    }
+}
+
+/// A path for each index that can give the order; for others, the reason is told.
+unsafe fn paths(
+    root: *mut pg_sys::PlannerInfo,
+    rel: *mut pg_sys::RelOptInfo,
+    entry: *mut pg_sys::RangeTblEntry,
+    wanted: &Wanted,
+) -> Vec<*mut pg_sys::Path> {
+    // SAFETY: the planner's live nodes.
+    unsafe {
+        let mut paths = Vec::new();
         for index in items::<pg_sys::IndexOptInfo>((*rel).indexlist) {
-            let Some(scan) = Scan::of(&*index, &wanted) else {
+            let Some(scan) = Scan::of(&*index, wanted) else {
                 continue;
             };
-            match scan.numbers(root, rel, entry, &wanted) {
+            match scan.numbers(root, rel, entry, wanted) {
                 Ok(numbers) if settings::enable_annscan() => {
-                    scan.add_path(root, rel, &wanted, numbers)
+                    paths.push(scan.path(root, rel, wanted, numbers));
                 }
                 Ok(_) => not_used(index, "ai_audio.enable_annscan is off"),
                 Err(why) => not_used(index, &why),
             }
         }
+        paths
     }
 }
 

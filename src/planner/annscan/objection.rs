@@ -24,7 +24,7 @@ impl Scan<'_> {
         // SAFETY: the planner's live nodes.
         unsafe {
             let nulls_first = (*wanted.pathkey).pk_nulls_first;
-            if nulls_first && !self.has_no_nulls(rel, entry, wanted) {
+            if nulls_first && !self.has_no_nulls(root, rel, entry, wanted) {
                 return Err(
                     "NULLs come first and the column may hold some; say NULLS LAST, or NOT NULL"
                         .into(),
@@ -39,7 +39,8 @@ impl Scan<'_> {
                 Needed::About(rows) => Some(rows),
                 Needed::Some => None,
             };
-            let expected = needed.map_or(0.0, |rows| rows / self.share_that_passes(root, wanted));
+            let expected =
+                needed.map_or(0.0, |rows| rows / self.share_that_passes(root, rel, wanted));
             let reach = Reach::of(self.method, self.index, (*rel).tuples);
             if expected > reach.rows {
                 return Err(format!(
@@ -54,7 +55,7 @@ impl Scan<'_> {
                 ));
             }
             // A join may drop rows or repeat them: nobody knows how many it takes.
-            let awaited = needed.filter(|_| !loses_rows_in_joins(root, rel));
+            let awaited = needed.filter(|_| !loses_rows_in_joins(root, rel, wanted));
             let in_order = self.method.is_in_order();
             Ok(Numbers {
                 slack: if in_order {
@@ -90,10 +91,16 @@ impl Scan<'_> {
     }
 
     /// Which share of the rows that the index gives passes the query's other conditions.
-    unsafe fn share_that_passes(&self, root: *mut pg_sys::PlannerInfo, wanted: &Wanted) -> f64 {
-        // SAFETY: the planner's live nodes. `indrestrictinfo` leaves out what a partial index's predicate implies.
+    unsafe fn share_that_passes(
+        &self,
+        root: *mut pg_sys::PlannerInfo,
+        rel: *mut pg_sys::RelOptInfo,
+        wanted: &Wanted,
+    ) -> f64 {
+        // SAFETY: the planner's live nodes.
         unsafe {
-            let filters = items::<pg_sys::RestrictInfo>(self.index.indrestrictinfo)
+            let filters = self
+                .conditions(root, rel, wanted)
                 .filter(|c| {
                     let clause: *mut pg_sys::Node = (**c).clause.cast();
                     !self.rejects_null(clause, wanted) || self.cuts_the_near_end(clause, wanted)
@@ -104,6 +111,17 @@ impl Scan<'_> {
             let (inner, none) = (pg_sys::JoinType::JOIN_INNER, std::ptr::null_mut());
             pg_sys::clauselist_selectivity(root, filters, 0, inner, none).max(1e-9)
         }
+    }
+
+    /// The conditions that the scan's rows have to pass, but what a partial index's predicate implies.
+    pub(super) unsafe fn conditions(
+        &self,
+        root: *mut pg_sys::PlannerInfo,
+        rel: *mut pg_sys::RelOptInfo,
+        wanted: &Wanted,
+    ) -> impl Iterator<Item = *mut pg_sys::RestrictInfo> {
+        // SAFETY: the planner's live nodes.
+        unsafe { items(self.index.indrestrictinfo).chain(conditions_beside(root, rel, wanted)) }
     }
 
     /// Which share of the column is NULL, as far as statistics know.
@@ -138,6 +156,7 @@ impl Scan<'_> {
     /// Whether every row has a vector: the index holds no NULLs.
     unsafe fn has_no_nulls(
         &self,
+        root: *mut pg_sys::PlannerInfo,
         rel: *mut pg_sys::RelOptInfo,
         entry: *mut pg_sys::RangeTblEntry,
         wanted: &Wanted,
@@ -149,7 +168,8 @@ impl Scan<'_> {
             {
                 return true;
             }
-            let mut clauses = items::<pg_sys::RestrictInfo>((*rel).baserestrictinfo);
+            let clauses = items::<pg_sys::RestrictInfo>((*rel).baserestrictinfo);
+            let mut clauses = clauses.chain(conditions_beside(root, rel, wanted));
             clauses.any(|c| self.rejects_null((*c).clause.cast(), wanted))
         }
     }
@@ -221,6 +241,26 @@ impl Scan<'_> {
             };
             !from_below.contains(&u32::try_from(strategy).unwrap_or(0))
         }
+    }
+}
+
+/// The conditions that take the row beside.
+unsafe fn conditions_beside(
+    root: *mut pg_sys::PlannerInfo,
+    rel: *mut pg_sys::RelOptInfo,
+    wanted: &Wanted,
+) -> impl Iterator<Item = *mut pg_sys::RestrictInfo> {
+    // SAFETY: the planner's live nodes.
+    unsafe {
+        let from = if wanted.beside.is_null() {
+            std::ptr::null_mut()
+        } else {
+            pg_sys::get_baserel_parampathinfo(root, rel, wanted.beside)
+        };
+        items(
+            from.as_ref()
+                .map_or(std::ptr::null_mut(), |p| p.ppi_clauses),
+        )
     }
 }
 

@@ -94,15 +94,17 @@ pub(super) fn register() {
 }
 
 impl Scan<'_> {
+    /// The path; it takes its probe from the relation beside, if there is one.
+    ///
     /// # Safety
     /// The planner's live nodes.
-    pub(super) unsafe fn add_path(
+    pub(super) unsafe fn path(
         &self,
         root: *mut pg_sys::PlannerInfo,
         rel: *mut pg_sys::RelOptInfo,
         wanted: &Wanted,
         numbers: Numbers,
-    ) {
+    ) -> *mut pg_sys::Path {
         // SAFETY: arguments as `build_index_paths` passes them for an ordering operator.
         unsafe {
             let none: *mut pg_sys::List = std::ptr::null_mut();
@@ -130,7 +132,7 @@ impl Scan<'_> {
                 list_of(wanted.pathkey),
                 pg_sys::ScanDirection::ForwardScanDirection,
                 false,
-                (*rel).lateral_relids,
+                pg_sys::bms_union((*rel).lateral_relids, wanted.beside),
                 1.0,
                 false,
             );
@@ -148,19 +150,24 @@ impl Scan<'_> {
             }
             (*custom).custom_paths = list_of(path);
             let private = list_of(wanted.call);
-            let private = pg_sys::lappend(private, self.bounds(wanted).cast());
-            let private = pg_sys::lappend(private, limit_at_run_time(root, rel).cast());
+            let private = pg_sys::lappend(private, self.bounds(root, rel, wanted).cast());
+            let private = pg_sys::lappend(private, limit_at_run_time(root, rel, wanted).cast());
             (*custom).custom_private = pg_sys::lappend(private, numbers.write().cast());
             (*custom).methods = &raw const PATH.0;
-            pg_sys::add_path(rel, custom.cast());
+            custom.cast()
         }
     }
 
     /// The conditions that only cut the far end: where one of them fails, the end has come.
-    unsafe fn bounds(&self, wanted: &Wanted) -> *mut pg_sys::List {
+    unsafe fn bounds(
+        &self,
+        root: *mut pg_sys::PlannerInfo,
+        rel: *mut pg_sys::RelOptInfo,
+        wanted: &Wanted,
+    ) -> *mut pg_sys::List {
         // SAFETY: the planner's live nodes.
         unsafe {
-            items::<pg_sys::RestrictInfo>(self.index.indrestrictinfo)
+            self.conditions(root, rel, wanted)
                 .map(|c| (*c).clause.cast::<pg_sys::Node>())
                 .filter(|clause| self.cuts_the_far_end(*clause, wanted))
                 .fold(std::ptr::null_mut(), |list, clause| {
@@ -180,7 +187,7 @@ unsafe extern "C-unwind" fn plan(
     conditions: *mut pg_sys::List,
     plans: *mut pg_sys::List,
 ) -> *mut pg_sys::Plan {
-    // SAFETY: the path is one that `add_path` made, and its child is a scan.
+    // SAFETY: the path is one that `Scan::path` made, and its child is a scan.
     unsafe {
         let mut private = items::<pg_sys::List>((*path).custom_private);
         let mut next = || private.next().unwrap_or(std::ptr::null_mut());

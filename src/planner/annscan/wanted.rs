@@ -12,12 +12,16 @@ pub(super) struct Wanted {
     pub(super) call: *mut pg_sys::FuncExpr,
     /// Its arguments.
     pub(super) arguments: [*mut pg_sys::Node; 2],
+    /// The relation of one row that an argument may come from; NULL for none.
+    pub(super) beside: pg_sys::Relids,
 }
 
-/// The first sort key, if it is the descending similarity of something in this relation.
+/// The first sort key, if it is the descending similarity of something in this relation, and of something in the one
+/// `beside`, if there is one.
 pub(super) unsafe fn wanted(
     root: *mut pg_sys::PlannerInfo,
     rel: *mut pg_sys::RelOptInfo,
+    beside: pg_sys::Relids,
 ) -> Option<Wanted> {
     // SAFETY: the planner's live nodes.
     unsafe {
@@ -27,7 +31,8 @@ pub(super) unsafe fn wanted(
         if !is_descending(&*pathkey) || (*class).ec_has_volatile {
             return None;
         }
-        let calls = members(class, rel).filter_map(|m| similarity_call((*m).em_expr.cast()));
+        let calls =
+            members(class, rel, beside).filter_map(|m| similarity_call((*m).em_expr.cast()));
         calls
             .map(|call| {
                 let mut arguments = items::<pg_sys::Node>((*call).args);
@@ -35,6 +40,7 @@ pub(super) unsafe fn wanted(
                     pathkey,
                     call,
                     arguments: [arguments.next()?, arguments.next()?],
+                    beside,
                 })
             })
             .next()?
@@ -71,10 +77,11 @@ fn is_descending(pathkey: &pg_sys::PathKey) -> bool {
     pathkey.pk_cmptype == pg_sys::CompareType::COMPARE_GT
 }
 
-/// The members of an equivalence class that this relation alone can compute.
+/// The members of an equivalence class that this relation and the one beside it can compute, and need both.
 unsafe fn members(
     class: *mut pg_sys::EquivalenceClass,
     rel: *mut pg_sys::RelOptInfo,
+    beside: pg_sys::Relids,
 ) -> impl Iterator<Item = *mut pg_sys::EquivalenceMember> {
     // SAFETY: the planner's live nodes; since Postgres 18 a partition's members stand in lists of their own.
     unsafe {
@@ -92,7 +99,8 @@ unsafe fn members(
         #[cfg(not(feature = "pg18"))]
         let children = std::ptr::null_mut();
         let all = items::<pg_sys::EquivalenceMember>((*class).ec_members).chain(items(children));
-        all.filter(move |m| pg_sys::bms_equal((**m).em_relids, (*rel).relids))
+        let both = pg_sys::bms_union((*rel).relids, beside);
+        all.filter(move |m| pg_sys::bms_equal((**m).em_relids, both))
     }
 }
 
@@ -236,13 +244,14 @@ unsafe fn keeps_order(outer: *mut pg_sys::Query, inner: *mut pg_sys::Query) -> b
 pub(super) unsafe fn limit_at_run_time(
     root: *mut pg_sys::PlannerInfo,
     rel: *mut pg_sys::RelOptInfo,
+    wanted: &Wanted,
 ) -> *mut pg_sys::List {
     // SAFETY: by contract.
     unsafe {
         let query = &*(*root).parse;
         let none = std::ptr::null_mut();
         let known = !matches!(needed(root), Needed::Some);
-        if known || loses_rows_in_joins(root, rel) {
+        if known || loses_rows_in_joins(root, rel, wanted) {
             return none;
         }
         [query.limitCount, query.limitOffset]
@@ -256,10 +265,12 @@ pub(super) unsafe fn limit_at_run_time(
     }
 }
 
-/// Whether a join may drop rows of this relation: any join but a left join in which it is on the left.
+/// Whether a join may drop rows of this relation: any join but a left join in which it is on the left, and the one with
+/// the relation beside it, whose conditions are tested here.
 pub(super) unsafe fn loses_rows_in_joins(
     root: *mut pg_sys::PlannerInfo,
     rel: *mut pg_sys::RelOptInfo,
+    wanted: &Wanted,
 ) -> bool {
     // SAFETY: the planner's live nodes.
     unsafe {
@@ -268,7 +279,7 @@ pub(super) unsafe fn loses_rows_in_joins(
         if !(*rel).top_parent_relids.is_null() {
             own = (*rel).top_parent_relids;
         }
-        let mut optional: pg_sys::Relids = std::ptr::null_mut();
+        let mut optional = pg_sys::bms_copy(wanted.beside);
         for join in items::<pg_sys::SpecialJoinInfo>((*root).join_info_list) {
             if (*join).jointype == pg_sys::JoinType::JOIN_LEFT
                 && pg_sys::bms_is_subset(own, (*join).syn_lefthand)
