@@ -67,6 +67,7 @@ impl<'a> Scan<'a> {
 }
 
 /// Whether an expression has no columns but those of some relations.
+#[allow(clippy::unnecessary_cast, reason = "Postgres 13 has unsigned numbers")]
 unsafe fn comes_from(expression: *mut pg_sys::Node, relations: pg_sys::Relids) -> bool {
     // SAFETY: a live expression.
     unsafe {
