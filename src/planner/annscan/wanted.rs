@@ -58,7 +58,7 @@ pub(super) unsafe fn is_about_similarity(
         let Some(pathkey) = items::<pg_sys::PathKey>(pathkeys).next() else {
             return false;
         };
-        members((*pathkey).pk_eclass, rel).any(|m| {
+        members((*pathkey).pk_eclass, rel, std::ptr::null_mut()).any(|m| {
             let expression: *mut pg_sys::Node = (*m).em_expr.cast();
             similarity_call(expression).is_some()
                 || cast::<pg_sys::OpExpr>(expression, pg_sys::NodeTag::T_OpExpr)
