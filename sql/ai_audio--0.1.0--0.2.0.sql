@@ -50,4 +50,18 @@ ALTER FUNCTION ai_audio_warmup(text) CALLED ON NULL INPUT;
 -- ai_audio_stats counts what language models do.
 DROP FUNCTION ai_audio_stats();
 -- include 32_stats.sql
+-- What models run on.
+DROP FUNCTION ai_audio_version();
+-- include 31_version.sql
+DROP VIEW ai_audio_models;
+DROP FUNCTION ai_audio.list_models();
+CREATE FUNCTION ai_audio.list_models(OUT name text, OUT aliases text[], OUT task text, OUT dimensions integer,
+    OUT sample_rate integer, OUT languages text[], OUT licence text, OUT file text, OUT size bigint, OUT sha256 text,
+    OUT loaded boolean, OUT built_in boolean, OUT runs_on text) RETURNS SETOF record
+  LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED COST 1000 ROWS 10
+  AS 'MODULE_PATHNAME', 'ai_audio_list_models_wrapper';
+COMMENT ON FUNCTION ai_audio.list_models() IS 'rows of the view ai_audio_models';
+CREATE VIEW ai_audio_models AS SELECT * FROM ai_audio.list_models();
+COMMENT ON VIEW ai_audio_models IS 'models that can be named in ai_audio functions, and whether this session has them loaded';
+GRANT SELECT ON ai_audio_models TO PUBLIC;
 -- include 99_comments.sql

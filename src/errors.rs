@@ -350,7 +350,7 @@ fn onnx_code(error: &onnx::Error) -> PgSqlErrorCode {
     match error {
         E::Cancelled => Code::ERRCODE_QUERY_CANCELED,
         E::Library { .. } | E::Model { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-        E::Inference(_) => Code::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
+        E::Provider(_) | E::Inference(_) => Code::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
     }
 }
 

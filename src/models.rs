@@ -8,9 +8,9 @@ use std::any::Any;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
-use onnx::{Runtime, SessionOptions};
+use onnx::{Places, Provider, Runtime, SessionOptions};
 use pgrx::prelude::*;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -247,9 +247,11 @@ impl Model {
         }
     }
 
-    /// Whether this backend has it loaded.
-    pub fn is_loaded(&self) -> bool {
-        idle().iter().any(|i| i.key.is_of(self))
+    /// What this backend has it loaded on, "cpu" or a device; `None` if it is not loaded.
+    pub fn loaded_on(&self) -> Option<String> {
+        let idle = idle();
+        let mut of = idle.iter().filter(|i| i.key.is_of(self));
+        of.next_back().map(|i| i.places.to_string())
     }
 }
 
@@ -262,12 +264,13 @@ fn known(wanted: impl Fn(&Model) -> bool) -> Result<String, Error> {
         .join(", "))
 }
 
-/// A model is loaded anew for other files or another number of threads.
+/// A model is loaded anew for other files, another number of threads or another device.
 #[derive(Default, PartialEq)]
 struct Key {
     path: PathBuf,
     narrow: Option<PathBuf>,
     threads: usize,
+    provider: Provider,
 }
 
 impl Key {
@@ -278,6 +281,7 @@ impl Key {
 
 struct Idle {
     key: Key,
+    places: Arc<Places>,
     model: Box<dyn Any + Send>,
 }
 
@@ -301,6 +305,7 @@ impl Engine {
         let options = SessionOptions {
             threads: settings::threads(),
             cache_dir: Some(settings::cache_dir()),
+            provider: settings::execution_provider(),
             ..Default::default()
         };
         Engine {
@@ -317,6 +322,19 @@ impl Engine {
         Runtime::load(&self.library)
     }
 
+    /// What models would run on now: a device's name, or "cpu", with the reason where a device was asked for.
+    ///
+    /// # Errors
+    /// [`onnx::Error::Library`].
+    pub fn place(&self) -> Result<String, onnx::Error> {
+        let _blocked = SignalsBlocked::new(); // the device's library starts threads
+        let options = SessionOptions {
+            cancel: interrupt::token(),
+            ..self.options.clone()
+        };
+        Ok(self.runtime()?.place(&options))
+    }
+
     /// A model ready to use: one this backend has loaded already, or a new one from `open`.
     ///
     /// # Errors
@@ -330,22 +348,28 @@ impl Engine {
             path: model.path.clone(),
             narrow: model.narrow.clone(),
             threads: self.options.threads,
+            provider: self.options.provider.clone(),
         };
-        if let Some(model) = take(&key) {
+        if let Some((model, places)) = take(&key) {
             return Ok(Loaded {
                 key,
+                places,
                 model: Some(model),
             });
         }
+        // Loaded for other settings before, it would only take memory, perhaps a device's.
+        idle().retain(|i| (&i.key.path, &i.key.narrow) != (&key.path, &key.narrow));
         let _blocked = SignalsBlocked::new(); // the session starts threads
         let options = SessionOptions {
             cancel: interrupt::token(),
+            places: Arc::default(),
             ..self.options.clone()
         };
         let opened = open(&self.runtime()?, &model.path, &options)?;
         stats::MODEL_LOADS.add(1);
         Ok(Loaded {
             key,
+            places: options.places,
             model: Some(opened),
         })
     }
@@ -365,21 +389,19 @@ impl Engine {
     }
 }
 
-fn take<T: 'static>(key: &Key) -> Option<T> {
+fn take<T: 'static>(key: &Key) -> Option<(T, Arc<Places>)> {
     let mut idle = idle();
     let at = idle
         .iter()
         .position(|i| i.key == *key && i.model.is::<T>())?;
-    idle.swap_remove(at)
-        .model
-        .downcast()
-        .ok()
-        .map(|model| *model)
+    let Idle { model, places, .. } = idle.swap_remove(at);
+    Some((*model.downcast().ok()?, places))
 }
 
 /// A loaded model in use; it becomes idle again when dropped, unless the thread is panicking.
 pub struct Loaded<T: Send + 'static> {
     key: Key,
+    places: Arc<Places>,
     model: Option<T>,
 }
 
@@ -403,6 +425,7 @@ impl<T: Send + 'static> Drop for Loaded<T> {
         {
             idle().push(Idle {
                 key: std::mem::take(&mut self.key),
+                places: Arc::clone(&self.places),
                 model: Box::new(model),
             });
         }

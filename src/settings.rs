@@ -4,10 +4,16 @@ use std::ffi::{CStr, CString, c_char, c_void};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
+use onnx::{Kind, Provider};
+use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 use pgrx::{pg_guard, pg_sys};
 
 static ONNXRUNTIME_LIBRARY: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static EXECUTION_PROVIDER: GucSetting<ExecutionProvider> =
+    GucSetting::<ExecutionProvider>::new(ExecutionProvider::Cpu);
+static EXECUTION_PROVIDER_OPTIONS: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(None);
+static DEVICE_SESSIONS: GucSetting<i32> = GucSetting::<i32>::new(2);
 static MODEL_DIR: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static CACHE_DIR: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static ALLOWED_DIRS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
@@ -28,9 +34,23 @@ static WORKERS: GucSetting<i32> = GucSetting::<i32>::new(2);
 static INSPECTION_SERVER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static PROGRESS: GucSetting<bool> = GucSetting::<bool>::new(false);
 
+/// What models run on, as the setting writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]
+enum ExecutionProvider {
+    #[name = c"cpu"]
+    Cpu,
+    #[name = c"openvino"]
+    OpenVino,
+    #[name = c"cuda"]
+    Cuda,
+    #[name = c"auto"]
+    Auto,
+}
+
 /// Defines the settings.
 pub fn define() {
     define_paths();
+    define_devices();
     define_limits();
     define_workers();
     int(
@@ -117,6 +137,54 @@ fn define_workers() {
         GucContext::Sighup,
         GucFlags::default(),
     );
+}
+
+fn define_devices() {
+    GucRegistry::define_enum_guc(
+        c"ai_audio.execution_provider",
+        c"What runs models: the CPU, or a device that the ONNX Runtime library knows.",
+        c"Where it cannot be used, the CPU runs them, with a warning once per session.",
+        &EXECUTION_PROVIDER,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    // SAFETY: the hook is guarded.
+    unsafe {
+        GucRegistry::define_string_guc_with_hooks(
+            c"ai_audio.execution_provider_options",
+            c"Options of the execution provider, as ONNX Runtime names them.",
+            c"key=value pairs with commas between, or a JSON object.",
+            &EXECUTION_PROVIDER_OPTIONS,
+            GucContext::Suset,
+            GucFlags::SUPERUSER_ONLY,
+            Some(check_execution_provider_options),
+            None,
+            None,
+        );
+    }
+    int(
+        c"ai_audio.device_sessions",
+        c"How many sessions of the server run a model on a device at once; others wait.",
+        c"0: as many as come. The CPU is no such device.",
+        &DEVICE_SESSIONS,
+        0,
+        1024,
+        GucFlags::default(),
+    );
+}
+
+/// Refuses options that cannot be read.
+#[pg_guard]
+unsafe extern "C-unwind" fn check_execution_provider_options(
+    new: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: by contract of a check hook.
+    unsafe {
+        let wrong = given(new).and_then(|text| Provider::parse_options(&text).err());
+        accept_unless(wrong)
+    }
 }
 
 fn define_paths() {
@@ -375,6 +443,23 @@ pub fn onnxruntime_library() -> PathBuf {
         || libdir().join("ai_audio/libonnxruntime.so"),
         PathBuf::from,
     )
+}
+
+/// What models run on.
+pub fn execution_provider() -> Provider {
+    let kind = match EXECUTION_PROVIDER.get() {
+        ExecutionProvider::Cpu => return Provider::default(),
+        ExecutionProvider::OpenVino => Kind::OpenVino,
+        ExecutionProvider::Cuda => Kind::Cuda,
+        ExecutionProvider::Auto => Kind::Auto,
+    };
+    let options = text(&EXECUTION_PROVIDER_OPTIONS).unwrap_or_default();
+    Provider {
+        kind,
+        options: Provider::parse_options(&options).unwrap_or_default(), // they were checked
+        at_once: usize::try_from(DEVICE_SESSIONS.get()).unwrap_or(0),
+        slots_dir: Some(cache_dir()),
+    }
 }
 
 /// The directory of the built-in models.

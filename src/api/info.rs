@@ -72,12 +72,18 @@ fn ai_audio_version() -> TableIterator<
         name!(extension, String),
         name!(onnxruntime, String),
         name!(build, String),
+        name!(runs_on, Option<String>),
     ),
 > {
     let engine = Engine::current();
-    let runtime = interrupt::run(|_| engine.runtime().map_err(Error::from));
-    let onnxruntime =
-        runtime.map_or_else(|e| format!("unavailable: {e}"), |r| r.version().to_string());
+    let runtime = interrupt::run(|_| {
+        let version = engine.runtime()?.version().to_string();
+        Ok::<_, Error>((version, engine.place()?))
+    });
+    let (onnxruntime, runs_on) = match runtime {
+        Ok((version, place)) => (version, Some(place)),
+        Err(e) => (format!("unavailable: {e}"), None),
+    };
     let build = format!(
         "PostgreSQL {}, {}, {}",
         pg_sys::PG_VERSION.to_string_lossy(),
@@ -88,7 +94,12 @@ fn ai_audio_version() -> TableIterator<
             "release"
         }
     );
-    TableIterator::once((env!("CARGO_PKG_VERSION").to_string(), onnxruntime, build))
+    TableIterator::once((
+        env!("CARGO_PKG_VERSION").to_string(),
+        onnxruntime,
+        build,
+        runs_on,
+    ))
 }
 
 /// `ai_audio_stats()`: what this backend has done so far.

@@ -39,6 +39,7 @@ fn ai_audio_list_models() -> Result<
             name!(sha256, Option<String>),
             name!(loaded, bool),
             name!(built_in, bool),
+            name!(runs_on, Option<String>),
         ),
     >,
     ErrorReport,
@@ -46,7 +47,7 @@ fn ai_audio_list_models() -> Result<
     let all = Model::built_in().chain(Model::registered().map_err(ErrorReport::from)?);
     let rows: Vec<_> = all
         .map(|m| {
-            let loaded = m.is_loaded();
+            let runs_on = m.loaded_on();
             let size = size_of_path(&m.path).and_then(|s| i64::try_from(s).ok());
             let file = m.path.to_string_lossy().into_owned();
             let dimensions = m.dimensions.and_then(|d| i32::try_from(d).ok());
@@ -62,8 +63,9 @@ fn ai_audio_list_models() -> Result<
                 file,
                 size,
                 m.sha256,
-                loaded,
+                runs_on.is_some(),
                 m.built_in,
+                runs_on,
             )
         })
         .collect();

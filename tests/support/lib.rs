@@ -15,7 +15,7 @@ pub use database::{Database, Notices, Role};
 pub use page::{Block, blocks};
 pub use postgres::{Client, error::DbError, error::SqlState};
 pub use process::{kill, own_memory};
-pub use recordings::{Scratch, clip, development, other_runtimes, sparse_wav, tone, wav};
+pub use recordings::{Scratch, clip, development, openvino, other_runtimes, sparse_wav, tone, wav};
 pub use serde_json::{Value, json};
 pub use server::{Server, postgres_program};
 pub use stop::{Stop, Stopped, endless_embedding, stop};

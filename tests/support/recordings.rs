@@ -44,6 +44,17 @@ pub fn other_runtimes() -> Vec<String> {
     paths.collect()
 }
 
+/// An ONNX Runtime with Intel's OpenVINO, or none, said aloud, where `make test` did not fetch it.
+pub fn openvino() -> Option<String> {
+    let Some(library) = std::env::var_os("AI_AUDIO_OPENVINO_ORT") else {
+        println!(
+            "skipped: AI_AUDIO_OPENVINO_ORT, an ONNX Runtime with OpenVINO, is not set (x86-64 only)"
+        );
+        return None;
+    };
+    Some(Path::new(&library).display().to_string())
+}
+
 /// A folder for a test's own files that the server can read; removed with the value.
 pub struct Scratch(TempDir);
 

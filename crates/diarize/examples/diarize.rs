@@ -1,6 +1,6 @@
 //! Diarizes files and writes an RTTM each; `--stages` prints how long each stage took, `--peak` the most memory held.
 //!
-//! `diarize [--threads N] [--count N] [--exclusive] [--stages] [--peak] LIBRARY MODELS OUT FILE..`, LIBRARY being
+//! `diarize [--threads N] [--count N] [--provider NAME [--options TEXT]] [--exclusive] [--stages] [--peak] LIBRARY MODELS OUT FILE..`, LIBRARY being
 //! libonnxruntime.so, MODELS the folder of the models and OUT the folder for the RTTM files.
 
 use std::error::Error;
@@ -16,7 +16,7 @@ use diarize::{
     self, Diarizer, Measured, Options, Segmentation, Turn, evidence::Evidence, listen, reconstruct,
     voices, windows,
 };
-use onnx::{Cancel, Runtime, SessionOptions};
+use onnx::{Cancel, Kind, Provider, Runtime, SessionOptions};
 use vad::Vad;
 use voice::embed::SpeakerModel;
 
@@ -29,17 +29,19 @@ struct Arguments {
     exclusive: bool,
     stages: bool,
     peak: bool,
+    provider: Provider,
     places: Vec<PathBuf>,
 }
 
 fn main() -> Result<(), Failure> {
     let arguments = arguments()?;
     let [library, models, out, files @ ..] = &arguments.places[..] else {
-        return Err("usage: diarize [--threads N] [--count N] [--exclusive] [--stages] [--peak] LIBRARY MODELS OUT FILE..".into());
+        return Err("usage: diarize [--threads N] [--count N] [--provider NAME [--options TEXT]] [--exclusive] [--stages] [--peak] LIBRARY MODELS OUT FILE..".into());
     };
     let runtime = Runtime::load(&fs::canonicalize(library)?)?;
     let session = SessionOptions {
         threads: arguments.threads,
+        provider: arguments.provider.clone(),
         ..SessionOptions::default()
     };
     let mut segmentation = Segmentation::open(
@@ -120,6 +122,15 @@ fn arguments() -> Result<Arguments, Failure> {
         match argument.as_str() {
             "--threads" => arguments.threads = number()?,
             "--count" => arguments.count = Some(number()?),
+            "--provider" => {
+                let name = given.next().unwrap_or_default();
+                let kind = Kind::ALL.iter().find(|(known, _)| *known == name);
+                arguments.provider.kind = kind.ok_or("no such provider")?.1;
+            }
+            "--options" => {
+                let text = given.next().unwrap_or_default();
+                arguments.provider.options = Provider::parse_options(&text)?;
+            }
             "--exclusive" => arguments.exclusive = true,
             "--stages" => arguments.stages = true,
             "--peak" => arguments.peak = true,

@@ -83,7 +83,7 @@ pub(crate) fn copy(
     made.ok().and_then(|()| Copy::open(&path).ok().flatten())
 }
 
-fn create_private_dir(dir: &Path) -> std::io::Result<()> {
+pub(crate) fn create_private_dir(dir: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new()
         .recursive(true)
@@ -109,7 +109,7 @@ fn optimise(
     target: &Path,
     options: &SessionOptions,
 ) -> Result<(), Error> {
-    let mut builder = builder(runtime, options)?
+    let mut builder = builder(runtime, options, None)?
         .with_optimization_level(GraphOptimizationLevel::All)
         .and_then(|b| b.with_config_entry("session.save_model_format", "ORT"))
         .and_then(|b| b.with_optimized_model_path(target))

@@ -25,6 +25,9 @@ pub enum Error {
         /// Why it cannot be used.
         reason: String,
     },
+    /// The device that models were to run on cannot be used.
+    #[error("{0}")]
+    Provider(String),
     /// ONNX Runtime failed while running a model.
     #[error("inference failed: {0}")]
     Inference(String),

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ort::ep::CPU;
+use ort::ep::{CPU, ExecutionProviderDispatch};
 use ort::logging::LogLevel;
 use ort::session::builder::SessionBuilder;
 
-use crate::{Cancel, Error, Runtime};
+use crate::{Cancel, Error, Places, Provider, Runtime};
 
 /// How a session is opened.
 #[derive(Clone, Debug)]
@@ -19,6 +19,10 @@ pub struct SessionOptions {
     /// Let ONNX Runtime rearrange weights at load: private memory and load time, for speed where kernels need it
     /// (quantised matrix products do, convolutions in the cached NCHWc layout do not).
     pub prepack: bool,
+    /// What runs the graph. A device that cannot is a warning, and the processor runs it.
+    pub provider: Provider,
+    /// Where sessions that were opened with these options ended up.
+    pub places: Arc<Places>,
     /// Stops the opening.
     pub cancel: Arc<Cancel>,
 }
@@ -29,6 +33,8 @@ impl Default for SessionOptions {
             threads: 1,
             cache_dir: None,
             prepack: false,
+            provider: Provider::default(),
+            places: Arc::default(),
             cancel: Arc::default(),
         }
     }
@@ -37,7 +43,11 @@ impl Default for SessionOptions {
 pub(crate) fn builder(
     runtime: &Runtime,
     options: &SessionOptions,
+    device: Option<ExecutionProviderDispatch>,
 ) -> Result<SessionBuilder, Error> {
+    // No arena: it would keep the largest activation for the life of the process.
+    let processor = CPU::default().with_arena_allocator(false).build();
+    let providers: Vec<_> = device.into_iter().chain([processor]).collect();
     let mut builder = ort::session::Session::builder(runtime.environment())?
         .with_log_level(LogLevel::Fatal)
         .map_err(ort::Error::from)?
@@ -46,8 +56,7 @@ pub(crate) fn builder(
         // Idle threads of one backend must not burn the cores of the others.
         .with_config_entry("session.force_spinning_stop", "1")
         .map_err(ort::Error::from)?
-        // No arena: it would keep the largest activation for the life of the process.
-        .with_execution_providers([CPU::default().with_arena_allocator(false).build()])
+        .with_execution_providers(providers)
         .map_err(ort::Error::from)?;
     if int8_saturates() {
         builder = builder

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 
-use crate::Error;
+use crate::{Error, SessionOptions, provider, session};
 
 /// The oldest ONNX Runtime that tests run with.
 const OLDEST_MINOR: u32 = 22;
@@ -59,6 +59,20 @@ impl Runtime {
 
     pub(crate) fn environment(&self) -> &Environment {
         &self.environment
+    }
+
+    /// The execution providers that the library was built with, by ONNX Runtime's names. Whether they work here is another
+    /// question: [`Runtime::place`].
+    pub fn providers(&self) -> Vec<String> {
+        provider::available()
+    }
+
+    /// What a model would run on now: the name of the device, or "cpu", with the reason where another was asked for.
+    pub fn place(&self, options: &SessionOptions) -> String {
+        match session::place(self, options) {
+            Ok(kind) => kind.to_string(),
+            Err(reason) => format!("cpu: {}", session::brief(&reason)),
+        }
     }
 
     /// The library's version, for example `1.31.1`.

@@ -14,6 +14,16 @@ pub(crate) fn add(warning: String) {
     }
 }
 
+/// Adds one unless this process has had one about the same thing before.
+pub(crate) fn once(about: &str, warning: String) {
+    static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    if told.len() < MOST && !told.iter().any(|t| t == about) {
+        told.push(about.into());
+        add(warning);
+    }
+}
+
 /// The warnings since the last call.
 pub fn take() -> Vec<String> {
     std::mem::take(&mut *WARNINGS.lock().unwrap_or_else(PoisonError::into_inner))
