@@ -27,7 +27,7 @@ TEST_ENV = AI_AUDIO_TEST_URL="$$($(CLUSTER) url)" AI_AUDIO_PG_BIN="$$(dirname "$
 	$${AI_AUDIO_SPEECH:+AI_AUDIO_SPEECH="$$($(CLUSTER) lend "$$AI_AUDIO_SPEECH")"}
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rest test-env psql url stop serve install install-pgvector uninstall bench lint clean packages models library cluster server
+.PHONY: help demo test test-rest test-env psql url stop serve install install-pgvector deb test-deb uninstall bench lint clean packages models library cluster server
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -63,6 +63,12 @@ install: library ## Install into the Postgres of PG_CONFIG (sudo where needed)
 
 install-pgvector: packages ## Install pgvector 0.8 into the Postgres of PG_CONFIG
 	@scripts/pgvector $(PGVECTOR) $(PG_CONFIG)
+
+deb: cluster ## Make Debian packages and a tarball in target/packages (dpkg-dev)
+	@scripts/deb $(PG_CONFIG) $(CARGO_OUT)/release/libai_audio.so $(CARGO_OUT)/release/ai_audio_server
+
+test-deb: deb server ## Check the packages, and install them into a clean Debian (root; lintian, mmdebstrap)
+	@scripts/test-deb $T/speech
 
 uninstall: ## Take the extension (not pgvector) out of the Postgres of PG_CONFIG
 	@scripts/install --remove $(PG_CONFIG)

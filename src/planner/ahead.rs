@@ -108,16 +108,19 @@ struct Place {
     depth: i32,
     /// Whether something was wrapped in this query.
     wrapped: bool,
+    /// Whether calls are left alone here, but for those in aggregates.
+    grouped: bool,
 }
 
 /// Wraps the calls in a query and in those below it.
 ///
 /// What writes is left as it is: Citus runs its calls once already. So is what stands under a condition, which a subquery
-/// would not heed, and what is grouped by, which has to be found again.
+/// would not heed, and what may be grouped by, which has to be found again.
 unsafe fn wrap(query: *mut pg_sys::Query, place: &mut Place) {
     // SAFETY: a live query, which planners may change.
     unsafe {
-        let outer = std::mem::replace(&mut place.wrapped, false);
+        let outer = (place.wrapped, place.grouped);
+        (place.wrapped, place.grouped) = (false, false);
         place.depth += 1;
         for entry in items::<pg_sys::RangeTblEntry>((*query).rtable) {
             if (*entry).rtekind == pg_sys::RTEKind::RTE_SUBQUERY {
@@ -132,18 +135,12 @@ unsafe fn wrap(query: *mut pg_sys::Query, place: &mut Place) {
         if (*query).commandType == pg_sys::CmdType::CMD_SELECT && has_rows(query) {
             let context = std::ptr::from_mut(place).cast();
             (*query).jointree = changed((*query).jointree.cast(), context).cast();
-            let grouped = (*query).hasAggs
-                || (*query).hasWindowFuncs
-                || !(*query).groupClause.is_null()
-                || !(*query).groupingSets.is_null()
-                || !(*query).havingQual.is_null();
-            if !grouped {
-                (*query).targetList = changed((*query).targetList.cast(), context).cast();
-            }
+            place.grouped = !(*query).groupClause.is_null() || !(*query).groupingSets.is_null();
+            (*query).targetList = changed((*query).targetList.cast(), context).cast();
         }
         (*query).hasSubLinks |= place.wrapped;
         place.depth -= 1;
-        place.wrapped = outer;
+        (place.wrapped, place.grouped) = outer;
     }
 }
 
@@ -152,7 +149,7 @@ unsafe extern "C-unwind" fn changed(
     node: *mut pg_sys::Node,
     context: *mut c_void,
 ) -> *mut pg_sys::Node {
-    use pg_sys::NodeTag::{T_CaseExpr, T_CoalesceExpr, T_Query};
+    use pg_sys::NodeTag::{T_Aggref, T_CaseExpr, T_CoalesceExpr, T_Query};
     // SAFETY: a live expression, and the place that `wrap` passes.
     unsafe {
         if node.is_null() {
@@ -164,6 +161,12 @@ unsafe extern "C-unwind" fn changed(
                 wrap(node.cast(), place);
                 node
             }
+            T_Aggref => {
+                let grouped = std::mem::replace(&mut place.grouped, false);
+                let changed = changed_below(node, changed, context);
+                place.grouped = grouped;
+                changed
+            }
             T_CaseExpr => node,
             T_CoalesceExpr => {
                 let all: *mut pg_sys::CoalesceExpr = copy(node.cast());
@@ -172,7 +175,8 @@ unsafe extern "C-unwind" fn changed(
                 }
                 all.cast()
             }
-            _ if is_ours(node)
+            _ if !place.grouped
+                && is_ours(node)
                 && is_row_independent(std::ptr::null_mut(), place.depth - 1, node) =>
             {
                 place.wrapped = true;

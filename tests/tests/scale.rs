@@ -466,6 +466,7 @@ fn calls_are_subqueries_before_another_planner_takes_the_query() {
     // `?`: the same for all rows. Postgres by itself makes one subquery of equal calls; two are what was made before it came.
     let twice = "SELECT id FROM voices WHERE cosine_similarity(f, ?) > -1 ORDER BY cosine_similarity(f, ?) DESC LIMIT 3";
     let beside = "SELECT v.id FROM voices v, ai_audio_embed('@') e ORDER BY cosine_similarity(v.f, ?) DESC LIMIT 3";
+    let aggregated = "SELECT (10 * max(cosine_similarity(f, ?)) + count(*) FILTER (WHERE cosine_similarity(f, ?) > 0))::int FROM voices GROUP BY name ORDER BY 1";
     let queries = [
         twice,
         beside,
@@ -478,6 +479,7 @@ fn calls_are_subqueries_before_another_planner_takes_the_query() {
         "SELECT CASE WHEN id > 99 THEN vector_dims(ai_audio_embed('missing')) ELSE id END FROM voices ORDER BY 1",
         "SELECT coalesce(id, vector_dims(ai_audio_embed('missing'))) FROM voices ORDER BY 1",
         "SELECT max(id) FROM voices GROUP BY name, cosine_similarity(f, ?) > 0 ORDER BY 1",
+        aggregated,
         "SELECT (rank() OVER (ORDER BY cosine_similarity(f, ?)))::int FROM voices",
         "SELECT (SELECT v.id FROM voices v ORDER BY cosine_similarity(v.f, ai_audio_embed(p.path)) DESC LIMIT 1) FROM paths p",
         "SELECT n.id FROM paths p, LATERAL (SELECT v.id FROM voices v ORDER BY cosine_similarity(v.f, ai_audio_embed(p.path)) DESC LIMIT 2) n",
@@ -512,9 +514,15 @@ fn calls_are_subqueries_before_another_planner_takes_the_query() {
     };
     let before = answers(&mut client);
     assert!(before.iter().all(|rows| !rows.is_empty()));
-    assert_eq!(subqueries(&mut client, twice), 1);
+    assert_eq!(
+        [twice, aggregated].map(|q| subqueries(&mut client, q)),
+        [1, 1]
+    );
     pretend_to_be_spread(&mut client, "voices");
-    assert_eq!(subqueries(&mut client, twice), 2);
+    assert_eq!(
+        [twice, aggregated].map(|q| subqueries(&mut client, q)),
+        [2, 2]
+    );
     assert_eq!(answers(&mut client), before);
     // The tables of others are left to Postgres.
     client.run("CREATE TABLE mine AS SELECT * FROM voices");
