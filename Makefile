@@ -27,7 +27,7 @@ TEST_ENV = AI_AUDIO_TEST_URL="$$($(CLUSTER) url)" AI_AUDIO_PG_BIN="$$(dirname "$
 	$${AI_AUDIO_SPEECH:+AI_AUDIO_SPEECH="$$($(CLUSTER) lend "$$AI_AUDIO_SPEECH")"}
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rest test-env psql url stop serve install install-pgvector deb test-deb uninstall bench lint clean packages models library cluster server
+.PHONY: help demo test test-rest test-majors test-env psql url stop serve install install-pgvector deb test-deb uninstall bench lint clean packages models library cluster server
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -40,6 +40,9 @@ test: server ## Set everything up and run every test
 
 test-rest: server ## Drive the console in Chromium, and ask the REST service for everything (SHOTS=folder: screenshots)
 	@scripts/test-rest $(CARGO_OUT)/release/ai_audio_server "$$($(CLUSTER) url)" $T/speech $(SHOTS)
+
+test-majors: ## Build and test with other Postgres versions, from PyPI (MAJORS="18 16"; a cold build each)
+	@scripts/test-majors $(or $(MAJORS),18 16)
 
 test-env: server ## Print the environment that tests need, for `eval "$(make -s test-env)"`
 	@for setting in $(TEST_ENV) AI_AUDIO_MODELS="$$AI_AUDIO_MODELS" AI_AUDIO_ORT="$$AI_AUDIO_ORT"; do echo "export $$setting"; done
