@@ -15,6 +15,7 @@ fuzz_target!(init: fuzz::own_panics_only(), |data: &[u8]| {
         end_ms: Some(start + length),
         channel: if choice[4] < 128 { Channel::Mix } else { Channel::Index(u32::from(choice[4] - 128)) },
         max_duration_ms: u64::MAX,
+        ..Selection::default()
     };
     let input = Input::Bytes(file.into());
     if let Ok(audio) = audio::decode(&input, &selection, &AtomicBool::new(false)) {

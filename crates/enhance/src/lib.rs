@@ -48,12 +48,17 @@ pub struct Enhancer {
 }
 
 impl Enhancer {
-    /// Opens a network.
+    /// Opens a network, on one thread whatever the options say.
     ///
     /// # Errors
     /// [`Error::Model`] if the file is missing or is not what `models/convert_gtcrn.py` or `models/convert_deepfilternet.py` makes.
     pub fn open(runtime: &Runtime, model: &Path, options: &SessionOptions) -> Result<Self, Error> {
-        let session = Session::open(runtime, model, options)?;
+        // What is to be worked out at once is too little to share: of two threads, each waits as long as one works.
+        let options = SessionOptions {
+            threads: 1,
+            ..options.clone()
+        };
+        let session = Session::open(runtime, model, &options)?;
         if Graph::takes(&session, gtcrn::INPUTS) {
             let graph = Graph::new(session, model, gtcrn::INPUTS, gtcrn::OUTPUTS)?;
             return Ok(Self {
