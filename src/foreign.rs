@@ -250,7 +250,10 @@ impl Server {
     fn is_usable(&self) -> bool {
         // SAFETY: catalog look-ups in a transaction.
         unsafe {
-            let (user, usage) = (pg_sys::GetUserId(), pg_sys::ACL_USAGE);
+            let (user, usage) = (
+                pg_sys::GetUserId(),
+                pg_sys::ACL_USAGE as pg_sys::AclMode, // wider since Postgres 16
+            );
             #[cfg(any(feature = "pg13", feature = "pg14", feature = "pg15"))]
             let result = pg_sys::pg_foreign_server_aclcheck(self.oid, user, usage);
             #[cfg(not(any(feature = "pg13", feature = "pg14", feature = "pg15")))]
