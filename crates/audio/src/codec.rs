@@ -9,11 +9,14 @@ use symphonia::core::formats::FormatId;
 use symphonia::core::formats::probe::Probe;
 use symphonia::core::formats::well_known::*;
 
-/// Every decoder: symphonia's own and libopus.
+use crate::amr::{CODEC_ID_AMR_NB, CODEC_ID_AMR_WB};
+
+/// Every decoder: symphonia's own, libopus and AMR's.
 pub(crate) static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
     let mut codecs = CodecRegistry::new();
     symphonia::default::register_enabled_codecs(&mut codecs);
     codecs.register_audio_decoder::<crate::opus::OpusDecoder>();
+    codecs.register_audio_decoder::<crate::amr::AmrDecoder>();
     codecs
 });
 
@@ -89,6 +92,8 @@ const NAMES: &[(AudioCodecId, &str)] = &[
     (CODEC_ID_ADPCM_IMA_QT, "adpcm_ima_qt"),
     (CODEC_ID_VORBIS, "vorbis"),
     (CODEC_ID_OPUS, "opus"),
+    (CODEC_ID_AMR_NB, "amr_nb"),
+    (CODEC_ID_AMR_WB, "amr_wb"),
     (CODEC_ID_SPEEX, "speex"),
     (CODEC_ID_MUSEPACK, "musepack8"),
     (CODEC_ID_MP1, "mp1"),

@@ -147,10 +147,12 @@ impl<'s> Decoder<'s> {
     /// Plain samples may be none; a stream of packets without a packet was cut off.
     fn no_packets(&self) -> Result<(), Error> {
         match &*self.info.container {
-            container @ ("mp4" | "matroska" | "webm" | "mp3" | "adts") => Err(Error::Corrupt {
-                format: container.into(),
-                reason: "it ends before its first packet of audio".into(),
-            }),
+            container @ ("mp4" | "matroska" | "webm" | "mp3" | "adts" | "amr") => {
+                Err(Error::Corrupt {
+                    format: container.into(),
+                    reason: "it ends before its first packet of audio".into(),
+                })
+            }
             _ => Ok(()),
         }
     }

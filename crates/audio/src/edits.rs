@@ -6,6 +6,7 @@ use std::io;
 use std::ops::Range;
 
 use crate::Input;
+use crate::amr::Band;
 
 /// The most boxes to look at in one parent.
 const MAX_BOXES: usize = 4096;
@@ -22,26 +23,40 @@ pub(crate) fn media_start(input: &Input, track: u32) -> io::Result<u64> {
     Ok(0)
 }
 
-/// Whether a track's samples are encrypted (ISO/IEC 23001-7): its sample entry is called `enca`.
-pub(crate) fn is_encrypted(input: &Input) -> io::Result<bool> {
-    const PATH: [&[u8; 4]; 4] = [b"trak", b"mdia", b"minf", b"stbl"];
-    let mut ranges = children(input, 0..input.len()?, b"moov")?;
-    for kind in PATH {
-        let mut inner = Vec::new();
-        for range in ranges {
-            inner.extend(children(input, range, kind)?);
-        }
-        ranges = inner;
-    }
-    for stbl in ranges {
-        for stsd in children(input, stbl, b"stsd")? {
+/// Track numbers and the names of their first sample entries.
+fn sample_entries(input: &Input) -> io::Result<Vec<(Option<u32>, Vec<u8>)>> {
+    const PATH: [&[u8; 4]; 4] = [b"mdia", b"minf", b"stbl", b"stsd"];
+    let mut entries = Vec::new();
+    for moov in children(input, 0..input.len()?, b"moov")? {
+        for trak in children(input, moov, b"trak")? {
+            let id = track_id(input, &trak)?;
+            let mut range = Some(trak);
+            for kind in PATH {
+                if let Some(outer) = range {
+                    range = child(input, outer, kind)?;
+                }
+            }
             // Version, flags and count, then the first entry's size and name.
-            if input.bytes_at(stsd.start + 12, 4)? == b"enca" {
-                return Ok(true);
+            if let Some(stsd) = range {
+                entries.push((id, input.bytes_at(stsd.start + 12, 4)?));
             }
         }
     }
-    Ok(false)
+    Ok(entries)
+}
+
+/// Whether a track's samples are encrypted (ISO/IEC 23001-7): its sample entry is called `enca`.
+pub(crate) fn is_encrypted(input: &Input) -> io::Result<bool> {
+    let entries = sample_entries(input)?;
+    Ok(entries.iter().any(|(_, name)| name == b"enca"))
+}
+
+/// The first track of AMR, which symphonia does not know (3GPP TS 26.244, section 6.5).
+pub(crate) fn amr_track(input: &Input) -> io::Result<Option<(u32, Band)>> {
+    let entries = sample_entries(input)?.into_iter();
+    Ok(entries
+        .filter_map(|(id, name)| Some((id?, Band::of_entry(&name)?)))
+        .next())
 }
 
 /// Whether there are movie fragments: the length in `moov` is then that of its own samples, or none.

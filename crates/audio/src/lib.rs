@@ -7,6 +7,8 @@
 
 mod adapter;
 mod adpcm;
+mod ahead;
+mod amr;
 mod codec;
 pub mod damage;
 mod decoder;
@@ -83,7 +85,7 @@ impl Default for Selection {
 /// What a file holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Info {
-    /// Container: `wav`, `mp3`, `flac`, `ogg`, `mp4`, `matroska`, `webm`, `aiff`, `caf`, `adts`, `au`, `rf64`, `w64`.
+    /// Container: `wav`, `mp3`, `flac`, `ogg`, `mp4`, `matroska`, `webm`, `aiff`, `caf`, `adts`, `amr`, `au`, `rf64`, `w64`.
     pub container: String,
     /// Codec, named as ffmpeg names it: `pcm_s16le`, `mp3`, `aac`, `opus`.
     pub codec: String,

@@ -14,6 +14,7 @@ use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::MetadataOptions;
 use symphonia::core::units::TimeBase;
 
+use crate::amr::Band;
 use crate::codec::{CODECS, FORMATS, codec_name, container_name};
 use crate::fence::fenced;
 use crate::frames::FrameReader;
@@ -75,6 +76,9 @@ pub(crate) fn open<'s>(
         return Ok(opened);
     }
     let source = Source::new(input, header, window, read, stop);
+    if let Some(band) = Band::of_file(&head) {
+        return of_format(input, Box::new(band.reader(source)), "amr", false);
+    }
     let stream = MediaSourceStream::new(Box::new(source), MediaSourceStreamOptions::default());
     let (format_options, metadata_options) = (FormatOptions::default(), MetadataOptions::default());
     let format = fenced(|| FORMATS.probe(&Hint::new(), stream, format_options, metadata_options))
@@ -165,7 +169,20 @@ fn of_format<'s>(
     let no_track = || Error::NoAudioTrack {
         container: container.into(),
     };
-    let Some((track, params)) = audio_track(&*format) else {
+    let amr = match audio_track(&*format) {
+        None if container == "mp4" => edits::amr_track(input)?,
+        _ => None,
+    };
+    let amr = amr.map(|(id, band)| (id, band.parameters()));
+    let found = match &amr {
+        Some((id, params)) => format
+            .tracks()
+            .iter()
+            .find(|track| track.id == *id)
+            .map(|track| (track, params)),
+        None => audio_track(&*format),
+    };
+    let Some((track, params)) = found else {
         return Err(if container == "mp4" && edits::is_encrypted(input)? {
             Error::Unsupported {
                 format: "encrypted audio in mp4".into(),

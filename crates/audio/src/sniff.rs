@@ -8,8 +8,8 @@ pub(crate) const HEAD: usize = 512;
 /// Magic bytes of formats that are audio but have no decoder here.
 const UNSUPPORTED: &[(&[u8], &str)] = &[
     (b"\x0b\x77", "AC-3"),
-    (b"#!AMR-WB", "AMR-WB"),
-    (b"#!AMR", "AMR-NB"),
+    (b"#!AMR-WB_MC", "AMR-WB of several channels"),
+    (b"#!AMR_MC", "AMR-NB of several channels"),
     (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "WMA (ASF)"),
     (b"TTA1", "TTA"),
     (b"TTA2", "TTA"),
@@ -37,6 +37,7 @@ const KNOWN: &[(usize, &[u8], &str)] = &[
     (4, b"ftyp", "mp4"),
     (0, b"caff", "caf"),
     (0, b"ID3", "mp3"),
+    (0, b"#!AMR", "amr"),
 ];
 
 /// The container that the first bytes promise.

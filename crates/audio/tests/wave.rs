@@ -250,7 +250,7 @@ fn things_that_are_not_audio_are_told_apart() {
     );
     assert!(message("Grüße, ein Text".as_bytes()).contains("text file"));
     assert!(message(&[0, 1, 2, 3, 250, 251, 252, 0, 0, 0]).contains("no audio format"));
-    assert!(message(b"#!AMR\n\x3c\x91\x17").contains("AMR-NB"));
+    assert!(message(b"#!AMR_MC1.0\n\0\0\0\x02").contains("AMR-NB"));
     assert!(message(b"RIFF\x10\0\0\0AVI LIST").contains("AVI"));
     let mut transport = [0xff; 600];
     (0..4).for_each(|n| transport[n * 188] = 0x47);

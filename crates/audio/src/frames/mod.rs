@@ -7,8 +7,6 @@
 
 mod header;
 
-use std::io::{Read, Seek, SeekFrom};
-
 use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::well_known::{CODEC_ID_AAC, CODEC_ID_MP1, CODEC_ID_MP2};
 use symphonia::core::errors::{Error, Result, SeekErrorKind, seek_error};
@@ -22,13 +20,12 @@ use symphonia::core::packet::{Packet, PacketBuilder};
 use symphonia::core::units::{Duration, TimeBase, Timestamp};
 
 use self::header::{Header, Tag};
+use crate::ahead::Ahead;
 use crate::input::Source;
 
 /// Ticks per second: a whole number of them per sample at every rate there is. Trims are in ticks, too: the decoder knows
 /// frames only, so they are cut afterwards.
 pub(crate) const TICKS: u32 = 705_600_000;
-/// Bytes read at once.
-const READ: usize = 64 << 10;
 /// Most bytes without a frame that are searched through before what follows counts as no audio.
 const MOST_GARBAGE: u64 = 16 << 20;
 
@@ -43,11 +40,7 @@ struct Link {
 
 /// A demuxer of frames.
 pub(crate) struct FrameReader<'s> {
-    source: Source<'s>,
-    /// Bytes read ahead; those from `next` on are still to come, and lie at `at` in the source.
-    buffer: Vec<u8>,
-    next: usize,
-    at: u64,
+    bytes: Ahead<'s>,
     tracks: Vec<Track>,
     media: MediaInfo,
     metadata: MetadataLog,
@@ -66,10 +59,7 @@ impl<'s> FrameReader<'s> {
     pub(crate) fn open(source: Source<'s>) -> Result<Option<Self>> {
         let dummy = Header::mpeg(0xfb, 0x90, 0).expect("a valid header");
         let mut reader = FrameReader {
-            source,
-            buffer: Vec::new(),
-            next: 0,
-            at: 0,
+            bytes: Ahead::new(source),
             tracks: Vec::new(),
             media: MediaInfo::default(),
             metadata: MetadataLog::default(),
@@ -122,35 +112,11 @@ impl<'s> FrameReader<'s> {
         self.tracks = vec![track];
     }
 
-    /// Makes `count` bytes available at the current place; fewer at the end.
-    fn fill(&mut self, count: usize) -> Result<&[u8]> {
-        while self.buffer.len() - self.next < count {
-            self.buffer.drain(..self.next);
-            self.next = 0;
-            let before = self.buffer.len();
-            self.buffer.resize(before + READ.max(count - before), 0);
-            self.source.seek(SeekFrom::Start(self.at + before as u64))?;
-            let read = self.source.read(&mut self.buffer[before..])?;
-            self.buffer.truncate(before + read);
-            if read == 0 {
-                break;
-            }
-        }
-        let end = self.buffer.len().min(self.next + count);
-        Ok(&self.buffer[self.next..end])
-    }
-
-    fn consume(&mut self, count: u64) {
-        let there = ((self.buffer.len() - self.next) as u64).min(count);
-        self.next += there as usize;
-        self.at += count;
-    }
-
     /// The next frame, wherever it is. Tags and garbage before it are passed over.
     fn frame(&mut self) -> Result<Option<(Header, Vec<u8>)>> {
         let (mut searched, mut lost) = (0u64, self.tracks.is_empty());
         loop {
-            let head = self.fill(40)?;
+            let head = self.bytes.fill(40)?;
             if head.len() < 4 || searched > MOST_GARBAGE {
                 return Ok(None);
             }
@@ -185,22 +151,22 @@ impl<'s> FrameReader<'s> {
             };
             if tag > 0 {
                 (lost, searched) = (true, searched + tag);
-                self.consume(tag);
+                self.bytes.consume(tag);
                 continue;
             }
             let found = Header::parse(head);
             let known = found.filter(|h| !lost && h.same_stream(&self.header));
             if let Some(header) = known.or(self.confirmed(found)?) {
-                let frame = self.fill(header.length)?.to_vec();
+                let frame = self.bytes.fill(header.length)?.to_vec();
                 // A truncated file ends inside a frame.
                 if frame.len() < header.length {
                     return Ok(None);
                 }
-                self.consume(header.length as u64);
+                self.bytes.consume(header.length as u64);
                 return Ok(Some((header, frame)));
             }
             (lost, searched) = (true, searched + 1);
-            self.consume(1);
+            self.bytes.consume(1);
         }
     }
 
@@ -208,7 +174,7 @@ impl<'s> FrameReader<'s> {
     fn confirmed(&mut self, found: Option<Header>) -> Result<Option<Header>> {
         let Some(header) = found else { return Ok(None) };
         let length = header.length;
-        let all = self.fill(length + 10)?;
+        let all = self.bytes.fill(length + 10)?;
         let behind = all.get(length..).unwrap_or_default();
         let ends = behind.len() < 4 && all.len() >= length;
         let tag =
@@ -342,6 +308,9 @@ impl FormatReader for FrameReader<'_> {
     where
         Self: 'a,
     {
-        MediaSourceStream::new(Box::new(self.source), MediaSourceStreamOptions::default())
+        MediaSourceStream::new(
+            Box::new(self.bytes.into_source()),
+            MediaSourceStreamOptions::default(),
+        )
     }
 }
