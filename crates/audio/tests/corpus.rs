@@ -16,7 +16,7 @@ const FORMATS: &[(&str, &str, &str, f64)] = &[
     ("aiff.aiff", "aiff", "pcm_s16be", 0.999),
     ("alac.m4a", "mp4", "alac", 0.999),
     ("alaw_8k.wav", "wav", "pcm_alaw", 0.95),
-    ("amr_nb_12k.amr", "amr", "amr_nb", 0.9),
+    ("amr_nb_12k.amr", "amr", "amr_nb", 0.6),
     ("au_mulaw.au", "au", "pcm_mulaw", 0.95),
     ("caf.caf", "caf", "pcm_s16le", 0.999),
     ("flac_16k.flac", "flac", "flac", 0.999),

@@ -79,10 +79,10 @@ pub fn chirp(rate: u32, seconds: f64) -> Vec<f32> {
 }
 
 /// How exactly a range of a file equals the slice of the whole, in dB. Opus and AAC carry state that a run-up only approaches: the
-/// first its filters, the second the noise generator that stands in for hiss.
+/// first its filters, the second the noise generator that stands in for hiss; and so does AMR's comfort noise.
 pub fn range_error_db(codec: &str) -> f64 {
     match codec {
-        "aac" => -20.0,
+        "aac" | "amr_nb" | "amr_wb" => -20.0,
         "opus" => -40.0,
         _ => -60.0,
     }
