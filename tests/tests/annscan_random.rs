@@ -299,6 +299,13 @@ fn case(random: &mut Random) -> Case {
                 order.replace(", id", ", q.id")
             )
         }
+        15 => {
+            // What is searched for is a row of its own.
+            let beside =
+                format!("SELECT {s} AS s, id FROM {from}, BESIDE AS p{filter} {order} {limit}");
+            let row = probe.replacen("SELECT v", "SELECT v AS probe", 1);
+            beside.replace(&probe, "p.probe").replace("BESIDE", &row)
+        }
         _ => format!("SELECT {s} AS s, id FROM {from}{filter} {order} {limit}"),
     };
     let mut planned = settings(random);
