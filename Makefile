@@ -23,7 +23,7 @@ CLUSTER = scripts/cluster
 export AI_AUDIO_MODELS := $(CURDIR)/$T/models
 export AI_AUDIO_ORT := $(CURDIR)/$T/onnxruntime/libonnxruntime.so
 TEST_ENV = AI_AUDIO_TEST_URL="$$($(CLUSTER) url)" AI_AUDIO_PG_BIN="$$(dirname "$$($(CLUSTER) pg_config)")" \
-	AI_AUDIO_SPEECH_CLIPS="$$($(CLUSTER) lend $T/speech)" \
+	AI_AUDIO_SPEECH_CLIPS="$$($(CLUSTER) lend $T/speech)" AI_AUDIO_TEST_STORES="$(CURDIR)/$T/test-stores" \
 	$${AI_AUDIO_SPEECH:+AI_AUDIO_SPEECH="$$($(CLUSTER) lend "$$AI_AUDIO_SPEECH")"}
 
 .DEFAULT_GOAL := help
@@ -35,7 +35,7 @@ help: ## List the targets
 demo: server ## Set everything up and play the stories of voiceprints and of a ride on real recordings
 	@scripts/demo tests/sql/voiceprint.sql docs/examples/driver.sql
 
-test: server ## Set everything up and run every test
+test: server $T/test-stores ## Set everything up and run every test
 	@env $(TEST_ENV) scripts/test $(CARGO_ARGS)
 
 test-rest: server ## Drive the console in Chromium, and ask the REST service for everything (SHOTS=folder: screenshots)
@@ -44,7 +44,7 @@ test-rest: server ## Drive the console in Chromium, and ask the REST service for
 test-majors: ## Build and test with other Postgres versions, from PyPI (MAJORS="18 16"; a cold build each)
 	@scripts/test-majors $(or $(MAJORS),18 16)
 
-test-env: server ## Print the environment that tests need, for `eval "$(make -s test-env)"`
+test-env: server $T/test-stores ## Print the environment that tests need, for `eval "$(make -s test-env)"`
 	@for setting in $(TEST_ENV) AI_AUDIO_MODELS="$$AI_AUDIO_MODELS" AI_AUDIO_ORT="$$AI_AUDIO_ORT"; do echo "export $$setting"; done
 
 psql: server ## Open psql on the throw-away database; the sample recordings are at /recordings and :speech
@@ -107,6 +107,10 @@ $(SQL): $(SQL_PARTS) $(wildcard sql/ai_audio--*.sql) ai_audio.control
 	@mkdir -p $(@D) && rm -f $(@D)/*.sql && cat $(SQL_PARTS) > $@
 	@for script in sql/ai_audio--*.sql; do \
 	  awk '/^-- include /{ while ((getline line < ("sql/" $$3)) > 0) print line; next } 1' "$$script" > $(@D)/$${script##*/}; done
+
+# Object stores for tests. Without them their tests say that they are skipped.
+$T/test-stores: tests/stores/requirements.txt scripts/test-stores | packages
+	@scripts/test-stores $@ && touch $@
 
 library: packages models $(SQL)
 	@$(CARGO) build $(CARGO_ARGS) >&2

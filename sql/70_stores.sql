@@ -18,3 +18,43 @@ BEGIN
   END IF;
 END
 $$;
+
+-- What is in a store, a row per object. Called on NULL, as all functions with options: those that are NULL are none.
+CREATE FUNCTION ai_audio_list(prefix text, options text DEFAULT NULL,
+    OUT url text, OUT size bigint, OUT modified timestamp with time zone, OUT etag text) RETURNS SETOF record
+  LANGUAGE c STABLE PARALLEL SAFE COST 100000 ROWS 1000
+  AS 'MODULE_PATHNAME', 'ai_audio_list_wrapper';
+
+CREATE FUNCTION ai_audio_list(prefix text, options jsonb,
+    OUT url text, OUT size bigint, OUT modified timestamp with time zone, OUT etag text) RETURNS SETOF record
+  LANGUAGE c STABLE PARALLEL SAFE COST 100000 ROWS 1000
+  AS 'MODULE_PATHNAME', 'ai_audio_list_wrapper';
+
+CREATE FUNCTION ai_audio_list(prefix text, options json,
+    OUT url text, OUT size bigint, OUT modified timestamp with time zone, OUT etag text) RETURNS SETOF record
+  LANGUAGE c STABLE PARALLEL SAFE COST 100000 ROWS 1000
+  AS 'MODULE_PATHNAME', 'ai_audio_list_wrapper';
+
+CREATE FUNCTION ai_audio_put(url text, content bytea, options text DEFAULT NULL) RETURNS text
+  LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000
+  AS 'MODULE_PATHNAME', 'ai_audio_put_wrapper';
+
+CREATE FUNCTION ai_audio_put(url text, content bytea, options jsonb) RETURNS text
+  LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000
+  AS 'MODULE_PATHNAME', 'ai_audio_put_wrapper';
+
+CREATE FUNCTION ai_audio_put(url text, content bytea, options json) RETURNS text
+  LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000
+  AS 'MODULE_PATHNAME', 'ai_audio_put_wrapper';
+
+CREATE FUNCTION ai_audio_presign(url text, seconds integer DEFAULT NULL, options text DEFAULT NULL) RETURNS text
+  LANGUAGE c VOLATILE PARALLEL SAFE COST 10000
+  AS 'MODULE_PATHNAME', 'ai_audio_presign_wrapper';
+
+CREATE FUNCTION ai_audio_presign(url text, seconds integer, options jsonb) RETURNS text
+  LANGUAGE c VOLATILE PARALLEL SAFE COST 10000
+  AS 'MODULE_PATHNAME', 'ai_audio_presign_wrapper';
+
+CREATE FUNCTION ai_audio_presign(url text, seconds integer, options json) RETURNS text
+  LANGUAGE c VOLATILE PARALLEL SAFE COST 10000
+  AS 'MODULE_PATHNAME', 'ai_audio_presign_wrapper';

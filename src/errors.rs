@@ -141,6 +141,7 @@ impl Error {
         match self {
             Error::Source(error) => {
                 !matches!(error, source::Error::Cancelled | source::Error::Setup(_))
+                    && !error.is_about_access()
             }
             Error::Audio { error, .. } => !matches!(error, audio::Error::Cancelled),
             Error::Recording { .. } | Error::Encoded { .. } | Error::Server { .. } => true,
@@ -243,6 +244,9 @@ fn foreign_code(error: &foreign::Error) -> PgSqlErrorCode {
         E::UnknownServer { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
         E::Denied(_) => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
         E::Ambiguous { .. } => Code::ERRCODE_AMBIGUOUS_ALIAS,
+        E::Elsewhere { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+        E::NoStore { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
+        E::HalfKey(_) => Code::ERRCODE_FDW_OPTION_NAME_NOT_FOUND,
     }
 }
 
@@ -252,6 +256,10 @@ fn foreign_hint(error: &foreign::Error) -> Option<String> {
         E::UnknownOption { hint, .. } => hint.clone(),
         E::UnknownServer { .. } => "Servers are listed in pg_foreign_server.".into(),
         E::Denied(server) => format!("Its owner can GRANT USAGE ON FOREIGN SERVER {server}."),
+        E::NoStore { .. } => "CREATE SERVER ... FOREIGN DATA WRAPPER ai_audio_store OPTIONS (kind, bucket, endpoint), GRANT USAGE ON \
+                              FOREIGN SERVER, CREATE USER MAPPING with the key; or give keys and endpoint as options of the call."
+            .into(),
+        E::HalfKey(server) => format!("ALTER USER MAPPING FOR ... SERVER {server} OPTIONS (ADD ...)."),
         E::Ambiguous { .. } => "Name one in options: {\"server\": \"name\"}.".into(),
         _ => return None,
     })
@@ -298,6 +306,11 @@ fn source_code(error: &source::Error) -> PgSqlErrorCode {
         E::Malformed { .. } | E::Relative { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
         E::UnknownScheme { .. } | E::Encoded { .. } => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
         E::NotFound { .. } => Code::ERRCODE_UNDEFINED_FILE,
+        E::Store { status: 404, .. } => Code::ERRCODE_UNDEFINED_FILE,
+        E::Store {
+            status: 400..=403, ..
+        } => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+        E::Place(_) | E::Anonymous | E::Signing => Code::ERRCODE_INVALID_PARAMETER_VALUE,
         E::OutsideAllowedDirs { .. } | E::PermissionDenied { .. } | E::ForbiddenAddress { .. } => {
             Code::ERRCODE_INSUFFICIENT_PRIVILEGE
         }

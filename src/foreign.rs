@@ -106,6 +106,21 @@ pub enum Error {
     /// More than one server fits.
     #[error("{what} is served by {}", quoted(.servers))]
     Ambiguous { what: String, servers: Vec<String> },
+    /// A server that was named and is of another place.
+    #[error("server \"{server}\" is of {place}, not of {what}")]
+    Elsewhere {
+        server: String,
+        place: String,
+        what: String,
+    },
+    /// A store that nothing describes.
+    #[error("no server of ai_audio_store that you may use is of {what}")]
+    NoStore { what: String },
+    /// A user mapping with a part of a key.
+    #[error(
+        "the user mapping of server \"{0}\" needs both access_key_id and access_key_secret, or neither"
+    )]
+    HalfKey(String),
 }
 
 fn quoted(names: &[String]) -> String {
@@ -194,7 +209,6 @@ impl Wrapper {
     ///
     /// # Errors
     /// [`Error::Ambiguous`].
-    #[allow(dead_code)] // until a source is read from a store
     pub fn find(
         &self,
         what: &str,

@@ -188,7 +188,8 @@ fn exit_without_postmaster() {
 
 #[pg_guard]
 unsafe extern "C-unwind" fn stop_at_exit(_code: i32, _arg: pg_sys::Datum) {
-    let current = lock(&CURRENT).take();
+    // It stays there: a fetch asks for its token from the thread that is to stop.
+    let current = lock(&CURRENT).clone();
     if let Some(job) = current {
         job.stop_and_wait();
     }

@@ -46,10 +46,11 @@ impl Fingerprint {
         }
     }
 
-    /// Of something in the network as the current user may read it.
-    pub fn of_address(text: &str, user: u32) -> Self {
+    /// Of something in the network as the current user may read it; `identity` tells with which keys.
+    pub fn of_address(identity: &[u8], user: u32) -> Self {
+        let hash = Sha256::new().chain_update(user.to_le_bytes());
         Fingerprint {
-            hash: Sha256::digest(format!("{user} {text}")).into(),
+            hash: hash.chain_update(identity).finalize().into(),
             fleeting: true,
         }
     }
@@ -139,6 +140,11 @@ pub fn get<T: Send + Sync + 'static>(
     let value = Arc::clone(&entry.value);
     memo.entries.push(entry);
     value.downcast().ok()
+}
+
+/// Drops what is kept of one kind of a recording.
+pub fn forget(kind: &'static str, of: &Fingerprint) {
+    memo().entries.retain(|e| e.kind != kind || e.of != *of);
 }
 
 /// Keeps a value, and forgets the one of its kind that was not used for longest.

@@ -18,6 +18,7 @@ static MODEL_DIR: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::n
 static CACHE_DIR: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static ALLOWED_DIRS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static ALLOWED_HOSTS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static RESULT_STORE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static THREADS: GucSetting<i32> = GucSetting::<i32>::new(0);
 static MAX_DURATION: GucSetting<i32> = GucSetting::<i32>::new(4 * 3600);
 static MAX_SIZE: GucSetting<i32> = GucSetting::<i32>::new(1024);
@@ -53,6 +54,7 @@ pub fn define() {
     define_devices();
     define_limits();
     define_workers();
+    define_result_store();
     int(
         c"ai_audio.threads",
         c"Threads for one inference.",
@@ -303,6 +305,40 @@ unsafe fn accept_unless(wrong: Option<String>) -> bool {
     false
 }
 
+fn define_result_store() {
+    // SAFETY: the hook is guarded.
+    unsafe {
+        GucRegistry::define_string_guc_with_hooks(
+            c"ai_audio.result_store",
+            c"Where output_type 'url' puts its documents.",
+            c"oss://bucket/prefix/ or s3://bucket/prefix/. Writing there needs the role ai_audio_write_url.",
+            &RESULT_STORE,
+            GucContext::Userset,
+            GucFlags::default(),
+            Some(check_result_store),
+            None,
+            None,
+        );
+    }
+}
+
+/// Refuses what is no place in a store.
+#[pg_guard]
+unsafe extern "C-unwind" fn check_result_store(
+    new: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: by contract of a check hook.
+    unsafe {
+        let place = given(new).filter(|place| !place.is_empty());
+        let wrong = place.is_some_and(|place| {
+            !matches!(source::parse(&place), Ok(source::Location::Object { .. }))
+        });
+        accept_unless(wrong.then(|| "Expected oss://bucket/prefix/ or s3://bucket/prefix/.".into()))
+    }
+}
+
 fn define_limits() {
     let seconds = GucFlags::UNIT_S;
     let millis = GucFlags::UNIT_MS;
@@ -492,6 +528,11 @@ fn data_dir() -> PathBuf {
             .to_string_lossy()
             .as_ref(),
     )
+}
+
+/// Where documents go that are asked for as a URL.
+pub fn result_store() -> Option<String> {
+    text(&RESULT_STORE)
 }
 
 /// Longest selection of a recording, milliseconds.

@@ -336,7 +336,7 @@ fn extract(mut call: Call, start: f64, end: f64) -> Result<Option<Vec<u8>>, Erro
         max_duration_ms: settings::max_duration_ms(),
         sample_rate: audio::SAMPLE_RATE,
     };
-    let clip = Recording::new(&call.source).and_then(|recording| {
+    let clip = Recording::new(&call.source, &common.access).and_then(|recording| {
         interrupt::run(|cancel| -> Result<_, Error> {
             let mut clip = own.format.writer(audio::SAMPLE_RATE);
             recording.stream(&selection, Stage::Cutting, cancel, |piece| clip.push(piece))?;

@@ -81,7 +81,7 @@ fn enhance(
     let model = Model::find(model, Task::SpeechEnhancement)?;
     let (mut selection, recording, engine) = (
         common.selection()?,
-        Recording::new(source)?,
+        Recording::new(source, &common.access)?,
         Engine::current(),
     );
     interrupt::run(|cancel| -> Result<_, Error> {

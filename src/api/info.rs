@@ -32,7 +32,7 @@ fn ai_audio_info(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<JsonB>, Erro
 fn info(call: Call) -> Result<Option<JsonB>, Error> {
     let (common, own) = options::read::<InfoOptions>(call.options)?;
     common.as_it_is("ai_audio_info")?;
-    let probed = Recording::new(&call.source).and_then(|recording| {
+    let probed = Recording::new(&call.source, &common.access).and_then(|recording| {
         interrupt::run(|cancel| -> Result<_, Error> {
             let input = recording.open(cancel)?;
             let probed = if own.check {
@@ -44,10 +44,7 @@ fn info(call: Call) -> Result<Option<JsonB>, Error> {
                     (info, plain.then_some(0))
                 })
             };
-            probed.map_err(|error| Error::Audio {
-                name: recording.name().into(),
-                error,
-            })
+            probed.map_err(|error| recording.blame(Error::Decoding(error)))
         })
     });
     let probed = common.on_error.apply(probed)?;

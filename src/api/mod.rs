@@ -10,6 +10,7 @@ pub mod inspect;
 pub mod models;
 pub mod quality;
 pub mod similarity;
+pub mod stores;
 pub mod transcribe;
 pub mod vad;
 pub mod voice;

@@ -8,12 +8,14 @@ use transcribe::document::{Document, Properties, Transcript, WordEntry};
 use transcribe::speakers::{Spoken, join};
 use transcribe::{Sentence, subtitles};
 
+use crate::call::access::Access;
 use crate::call::arguments::{Call, Shape};
 use crate::call::options::{self, Common, NoMore};
 use crate::call::rows::ms;
 use crate::errors::Error;
 use crate::steps::diarization::SpeakerOptions;
 use crate::steps::recognition::{Recognition, RecognitionOptions, Said, Speakers};
+use crate::steps::results::Results;
 use crate::vector::Vector;
 
 /// What `ai_audio_transcribe` gives.
@@ -25,13 +27,30 @@ enum OutputType {
     Json,
     Srt,
     Vtt,
+    /// The JSON document in an object store.
+    Url,
 }
 
-/// The option that only `ai_audio_transcribe` has.
+/// The options that only `ai_audio_transcribe` has.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Output {
     output_type: OutputType,
+    /// Where a document goes that is asked for as a URL.
+    result: Option<String>,
+}
+
+impl Output {
+    /// The place for the document, if it is to go anywhere.
+    fn results(&self, access: &Access) -> Result<Option<Results>, Error> {
+        match (self.output_type, self.result.as_deref()) {
+            (OutputType::Url, place) => Results::open(place, access).map(Some),
+            (_, None) => Ok(None),
+            (_, Some(_)) => Err(Error::Options(
+                "option \"result\" goes with output_type 'url' only".into(),
+            )),
+        }
+    }
 }
 
 /// `ai_audio_transcribe(source)`, `(model, source)`, `(model, source, options)`: what is said in a recording.
@@ -62,11 +81,13 @@ fn ai_audio_transcript(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<JsonB>
 }
 
 fn transcribe(call: Call) -> Result<Option<String>, Error> {
-    let (common, speakers, mut own, Output { output_type }) =
+    let (common, speakers, mut own, output) =
         options::read_three::<SpeakerOptions, RecognitionOptions, Output>(call.options.clone())?;
+    let output_type = output.output_type;
+    let results = output.results(&common.access)?;
     let listed = own.word_timestamps;
     own.word_timestamps |= matches!(output_type, OutputType::Srt | OutputType::Vtt); // long sentences become several cues
-    let shows_speakers = output_type == OutputType::Json;
+    let shows_speakers = matches!(output_type, OutputType::Json | OutputType::Url);
     let started = Recognition::start(&call, &common, &speakers, own, shows_speakers);
     let all = started.and_then(|mut recognition| {
         let mut channels: Vec<Said> = Vec::new();
@@ -81,7 +102,11 @@ fn transcribe(call: Call) -> Result<Option<String>, Error> {
     let Some((recognition, channels)) = common.on_error.apply(all)? else {
         return Ok(None);
     };
-    write(&recognition, &channels, output_type, listed).map(Some)
+    let written = write(&recognition, &channels, output_type, listed)?;
+    let Some(results) = results else {
+        return Ok(Some(written));
+    };
+    common.on_error.apply(results.write(&call.source, written))
 }
 
 fn write(
@@ -97,7 +122,7 @@ fn write(
             .map(|said| text(&said.spoken))
             .collect::<Vec<_>>()
             .join("\n"),
-        OutputType::Json => {
+        OutputType::Json | OutputType::Url => {
             let document = Document {
                 file_url: recognition.file_url(),
                 properties: properties(recognition),

@@ -72,10 +72,7 @@ fn speech(call: Call) -> Result<Vec<Span>, Error> {
     let engine = Engine::current();
     let found = Recording::with(&call.source, &common).and_then(|recording| {
         interrupt::run(|cancel| -> Result<_, Error> {
-            let failed = |error| Error::Audio {
-                name: recording.name().into(),
-                error,
-            };
+            let failed = |error| recording.blame(Error::Decoding(error));
             let mut reader =
                 audio::Reader::open(&recording.open(cancel)?, &selection).map_err(failed)?;
             let mut vad = engine.load(&model, Vad::open)?;

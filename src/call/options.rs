@@ -5,6 +5,7 @@ use serde::de::{DeserializeOwned, Error as _, Visitor};
 use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
 use serde_json::{Map, Value};
 
+use crate::call::access::{Access, Written};
 use crate::errors::Error;
 
 /// Longest text of options; what they hold is small.
@@ -82,6 +83,9 @@ pub struct Common {
     pub channel: Channel,
     /// What an unreadable recording does.
     pub on_error: OnError,
+    /// How a store is asked for it.
+    #[serde(skip)]
+    pub access: Access,
     /// Whether noise is reduced first, and by which model.
     pub enhance: Enhance,
 }
@@ -249,16 +253,19 @@ pub fn read_three<A: Options, B: Options, C: Options>(
     mut options: Map<String, Value>,
 ) -> Result<(Common, A, B, C), Error> {
     let known = || known(&[fields_of::<A>(), fields_of::<B>(), fields_of::<C>()]);
-    let common: Common = from_map(take(&mut options, fields_of::<Common>()), known)?;
+    let mut common: Common = from_map(take(&mut options, fields_of::<Common>()), known)?;
     let first = take(&mut options, fields_of::<A>());
     let second = take(&mut options, fields_of::<B>());
     let third = take(&mut options, fields_of::<C>());
+    // Last, since a function's own option comes before one of a store with the same name.
+    let access = take(&mut options, fields_of::<Written>());
     if let Some((unknown, _)) = options.into_iter().next() {
         return Err(Error::UnknownOption {
             name: unknown,
             known: known(),
         });
     }
+    common.access = from_map::<Written>(access, known)?.checked()?;
     if let (Some(start), Some(end)) = (common.start_time, common.end_time)
         && start >= end
     {
@@ -285,7 +292,11 @@ fn known(sets: &[&[&str]]) -> String {
     let all = std::iter::once(fields_of::<Common>()).chain(sets.iter().copied());
     let mut names: Vec<&str> = all.flatten().copied().collect();
     names.sort_unstable();
-    names.join(", ")
+    format!(
+        "{}; for object stores: {}",
+        names.join(", "),
+        fields_of::<Written>().join(", ")
+    )
 }
 
 /// Reads the options of a function that takes no recording, a struct with `#[serde(deny_unknown_fields)]`.

@@ -1,30 +1,29 @@
 //! Opening the recording that a call names, with the privileges of the current user.
 
-use std::ffi::CStr;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use audio::recording::Encoded;
 use audio::{Input, Reader, Selection};
 use onnx::Cancel;
-use pgrx::prelude::*;
+use pgrx::pg_sys;
 
+use crate::call::access::Access;
 use crate::call::arguments::Source;
 use crate::call::cleaning::Cleaning;
 use crate::call::encoded;
 use crate::call::options::Common;
+use crate::call::privileges::{may_fetch, may_read_files};
 use crate::errors::Error;
 use crate::memo::{self, Fingerprint};
 use crate::progress::{self, Stage};
-use crate::{settings, stats};
+use crate::{interrupt, settings, stats};
 
 /// Samples that [`Recording::stream`] hands on at a time: ten seconds at 16 kHz.
 const PIECE: usize = 10 * audio::SAMPLE_RATE as usize;
 /// Files up to this size are worked on in seconds.
 const LONG: u64 = 1 << 20;
-/// The role whose members may fetch URLs, made by the extension's script.
-const FETCH_ROLE: &CStr = c"ai_audio_fetch_url";
 
 /// A recording that the current user may read, not opened yet. Made on the backend's thread, where privileges and
 /// settings are; opened on the worker's, where waiting can be stopped.
@@ -36,13 +35,15 @@ pub struct Recording {
     user: u32,
     cleaning: Option<Cleaning>,
     fingerprint: OnceLock<Fingerprint>,
+    /// What is fetched as it is read, once it is open.
+    remote: Arc<Mutex<Option<Arc<source::Remote>>>>,
 }
 
 #[derive(Clone)]
 enum Place {
     Bytes(Arc<[u8]>),
     File(PathBuf, source::FileRules),
-    Url(source::Url, source::FetchRules),
+    Web(source::Target, source::FetchRules),
 }
 
 impl Recording {
@@ -50,7 +51,7 @@ impl Recording {
     ///
     /// # Errors
     /// [`Error::Privilege`]; [`Error::Source`] for text that is no path and no URL, and for too many bytes.
-    pub fn new(source: &Source) -> Result<Self, Error> {
+    pub fn new(source: &Source, access: &Access) -> Result<Self, Error> {
         let name = source.describe();
         let place = match source {
             Source::Bytes(bytes) => Place::Bytes(limited(bytes)?),
@@ -67,7 +68,15 @@ impl Recording {
                 }
                 source::Location::Url(url) => {
                     may_fetch()?;
-                    Place::Url(url, settings::fetch_rules())
+                    Place::Web(access.sign(url)?, settings::fetch_rules())
+                }
+                source::Location::Object { kind, bucket, key } => {
+                    if key.is_empty() {
+                        let message = format!("{name} names a bucket, not a recording in it");
+                        return Err(Error::Argument(message));
+                    }
+                    let store = access.store(kind, &bucket, &key)?;
+                    Place::Web(store.object(&key)?, settings::fetch_rules())
                 }
             },
         };
@@ -80,6 +89,7 @@ impl Recording {
             user: unsafe { pg_sys::GetUserId() }.to_u32(),
             cleaning: None,
             fingerprint: OnceLock::new(),
+            remote: Arc::default(),
         })
     }
 
@@ -91,7 +101,7 @@ impl Recording {
         let cleaning = Cleaning::wanted(common)?;
         Ok(Recording {
             cleaning,
-            ..Recording::new(source)?
+            ..Recording::new(source, &common.access)?
         })
     }
 
@@ -144,7 +154,8 @@ impl Recording {
                 let metadata = metadata.map_err(|e| Error::Internal(e.to_string()))?;
                 Fingerprint::of_file(path, &metadata)
             }
-            Place::Url(url, _) => Fingerprint::of_address(url.as_str(), self.user),
+            // With the keys it is asked with: what one key may read is nothing that another one has read.
+            Place::Web(target, _) => Fingerprint::of_address(&target.identity(), self.user),
         };
         Ok(self.fingerprint.get_or_init(|| made))
     }
@@ -154,35 +165,42 @@ impl Recording {
         &self.name
     }
 
-    /// Opens the file or fetches the URL; with less noise, if that is wanted.
+    /// Opens the file or fetches the URL: all of a short recording, and of a long one what is needed as it is read; with
+    /// less noise, if that is wanted.
     ///
     /// # Errors
     /// [`Error::Source`], and those of the network that reduces noise.
     pub fn open(&self, cancel: &Cancel) -> Result<Input, Error> {
         progress::stage(Stage::Opening, 0);
         let Some(cleaning) = &self.cleaning else {
-            return self.as_it_is(cancel);
+            return self.as_it_is();
         };
         let cleaned = self.once("cleaned", String::new, || {
-            cleaning.apply(self, &self.as_it_is(cancel)?, cancel)
+            cleaning.apply(self, &self.as_it_is()?, cancel)
         });
         Ok(Input::clone(&*cleaned?))
     }
 
-    fn as_it_is(&self, cancel: &Cancel) -> Result<Input, Error> {
+    fn as_it_is(&self) -> Result<Input, Error> {
         stats::DECODE_US.time(|| match &self.place {
             Place::Bytes(bytes) => Ok(Input::Bytes(Arc::clone(bytes))),
             Place::File(path, rules) => Ok(Input::File(Arc::new(source::open_file(path, rules)?))),
-            Place::Url(url, rules) => {
-                let fetched = self.once("fetched", String::new, || {
-                    Ok(match source::fetch(url, rules, cancel.flag())? {
-                        source::Body::Bytes(bytes) => Input::Bytes(bytes.into()),
-                        source::Body::File(file) => Input::File(Arc::new(file)),
-                    })
-                });
-                Ok(Input::clone(&*fetched?))
+            Place::Web(target, rules) => {
+                let fetched = match self.known::<Fetched>("fetched", String::new)? {
+                    Some(known) if !known.has_failed() => known,
+                    _ => {
+                        memo::forget("fetched", self.fingerprint()?);
+                        self.once("fetched", String::new, || Fetched::now(target, rules))?
+                    }
+                };
+                *self.remote() = fetched.remote.clone();
+                Ok(fetched.input.clone())
             }
         })
+    }
+
+    fn remote(&self) -> MutexGuard<'_, Option<Arc<source::Remote>>> {
+        self.remote.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins a stage of the work on what was opened. How long it is, is asked only where it may take a while.
@@ -257,9 +275,60 @@ impl Recording {
         }
     }
 
-    /// Names the recording in an error about it.
+    /// Names the recording in an error about it; if a part of it could not be fetched, that is the error.
     pub fn blame(&self, error: impl Into<Error>) -> Error {
+        let failure = self.remote().as_ref().and_then(|remote| remote.failure());
+        if let Some(failure) = failure {
+            return Error::Source(failure);
+        }
         Error::of_recording(&self.name, error)
+    }
+}
+
+/// What was fetched, or is as it is read.
+struct Fetched {
+    input: Input,
+    remote: Option<Arc<source::Remote>>,
+}
+
+impl Fetched {
+    fn now(target: &source::Target, rules: &source::FetchRules) -> Result<Self, Error> {
+        // What is fetched later is so in other work than this.
+        let stop: source::Stop = Arc::new(|| interrupt::token().is_cancelled());
+        let (input, remote) = match source::fetch(target, rules, &stop)? {
+            source::Body::Bytes(bytes) => (Input::Bytes(bytes.into()), None),
+            source::Body::File(file) => (Input::File(Arc::new(file)), None),
+            source::Body::Remote(remote) => {
+                let parts = Parts(Arc::clone(&remote));
+                (Input::Remote(Arc::new(parts)), Some(remote))
+            }
+        };
+        Ok(Fetched { input, remote })
+    }
+
+    /// Whether a part of it could not be had: then nothing more comes from it.
+    fn has_failed(&self) -> bool {
+        self.remote
+            .as_ref()
+            .is_some_and(|remote| remote.has_failed())
+    }
+}
+
+/// A recording on a server that sends parts.
+#[derive(Debug)]
+struct Parts(Arc<source::Remote>);
+
+impl audio::Remote for Parts {
+    fn size(&self) -> u64 {
+        self.0.len()
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        self.0.read_at(buf, offset)
+    }
+
+    fn has_failed(&self) -> bool {
+        self.0.has_failed()
     }
 }
 
@@ -324,33 +393,4 @@ fn limited(bytes: &Arc<[u8]>) -> Result<Arc<[u8]>, source::Error> {
         });
     }
     Ok(Arc::clone(bytes))
-}
-
-fn may_read_files() -> Result<(), Error> {
-    // SAFETY: catalog look-ups in a transaction.
-    let allowed = unsafe {
-        pg_sys::has_privs_of_role(
-            pg_sys::GetUserId(),
-            pg_sys::Oid::from(pg_sys::ROLE_PG_READ_SERVER_FILES),
-        )
-    };
-    allowed.then_some(()).ok_or_else(|| Error::Privilege {
-        message: "permission denied to read server files".into(),
-        hint: "Reading a file of the server needs superuser or membership in pg_read_server_files. Recordings given as \
-               bytea need no privilege.",
-    })
-}
-
-fn may_fetch() -> Result<(), Error> {
-    // SAFETY: catalog look-ups in a transaction; a missing role gives InvalidOid.
-    let allowed = unsafe {
-        let user = pg_sys::GetUserId();
-        let role = pg_sys::get_role_oid(FETCH_ROLE.as_ptr(), true);
-        pg_sys::superuser_arg(user)
-            || (role != pg_sys::InvalidOid && pg_sys::has_privs_of_role(user, role))
-    };
-    allowed.then_some(()).ok_or_else(|| Error::Privilege {
-        message: "permission denied to fetch URLs".into(),
-        hint: "Fetching a URL needs superuser or membership in ai_audio_fetch_url.",
-    })
 }

@@ -1,14 +1,15 @@
 //! Asking a language model: a server of `ai_audio_llm`, with the current user's key.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use inspect::chat::{Chat, Engine, Reply, Settings};
 use onnx::Cancel;
-use source::{FetchRules, Secret, Url};
+use source::{FetchRules, Secret, Stop, Url};
 
 use crate::errors::Error;
 use crate::foreign::llm::{self, LLM};
-use crate::{settings, stats};
+use crate::{interrupt, settings, stats};
 
 /// Most bytes of an answer.
 const MAX_ANSWER: u64 = 4 << 20;
@@ -134,7 +135,8 @@ impl Engine for Line<'_> {
             url, key, rules, ..
         } = self.model;
         stats::LLM_CALLS.add(1);
-        let post = || source::post_json(url, key.as_ref(), body, rules, self.cancel.flag());
+        let stop: Stop = Arc::new(|| interrupt::token().is_cancelled());
+        let post = || source::post_json(url, key.as_ref(), body, rules, &stop);
         match stats::LLM_US.time(post) {
             Ok(reply) => Ok(Reply {
                 status: reply.status,

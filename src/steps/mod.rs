@@ -10,3 +10,4 @@ pub mod llm;
 pub mod names;
 pub mod padding;
 pub mod recognition;
+pub mod results;

@@ -258,10 +258,7 @@ impl Recognition {
         let (input, info, vad, model) = interrupt::run(|cancel| -> Result<_, Error> {
             let input = recording.open(cancel)?;
             let info = audio::probe(&input, cancel.flag());
-            let info = info.map_err(|error| Error::Audio {
-                name: recording.name().into(),
-                error,
-            })?;
+            let info = info.map_err(|error| recording.blame(Error::Decoding(error)))?;
             Ok((
                 input,
                 info,
@@ -483,11 +480,7 @@ impl Recognition {
         };
         let (input, recording) = (&self.input, &self.recording);
         let reader = interrupt::run(|_| {
-            let failed = |error| Error::Audio {
-                name: recording.name().into(),
-                error,
-            };
-            Reader::open(input, &selection).map_err(failed)
+            Reader::open(input, &selection).map_err(|e| recording.blame(Error::Decoding(e)))
         })?;
         Ok(Transcriber::new(
             reader,

@@ -9,6 +9,7 @@ mod process;
 mod recordings;
 mod server;
 mod stop;
+mod stores;
 
 pub use client::{ClientExt, plan_nodes};
 pub use database::{Database, Notices, Role};
@@ -19,6 +20,7 @@ pub use recordings::{Scratch, clip, development, openvino, other_runtimes, spars
 pub use serde_json::{Value, json};
 pub use server::{Server, postgres_program};
 pub use stop::{Stop, Stopped, endless_embedding, stop};
+pub use stores::{Oss, S3};
 
 use std::path::{Path, PathBuf};
 

@@ -384,9 +384,9 @@ fn texts_that_name_nothing_get_told_what_would() {
     client.fails(&info("file://host/a.wav"), invalid.clone(), &["host"]);
     client.fails(&info("http://[::1/"), invalid, &["not a usable source"]);
     client.fails(
-        &info("s3://bucket/a.wav"),
+        &info("gs://bucket/a.wav"),
         SqlState::FEATURE_NOT_SUPPORTED,
-        &["s3", "https://", "presigned"],
+        &["gs", "https://", "oss://", "s3://"],
     );
     assert!(
         client

@@ -483,6 +483,14 @@ impl<'s> Decoder<'s> {
 
     /// The next packet of the track; `None` at the end, which is also where a truncated file stops.
     fn packet(&mut self, stop: &AtomicBool) -> Result<Option<Packet>, Error> {
+        let packet = self.demuxed(stop)?;
+        if packet.is_none() {
+            self.input.check()?;
+        }
+        Ok(packet)
+    }
+
+    fn demuxed(&mut self, stop: &AtomicBool) -> Result<Option<Packet>, Error> {
         if let Some(packet) = self.pending.pop_front() {
             return Ok(Some(packet));
         }

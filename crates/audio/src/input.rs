@@ -1,5 +1,6 @@
 //! Where encoded bytes come from, as a stream that symphonia can seek in.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -16,6 +17,23 @@ pub enum Input {
     Bytes(Arc<[u8]>),
     /// An open file. It is read with positioned reads, so its offset is neither used nor moved.
     File(Arc<File>),
+    /// A file that is fetched as it is read.
+    Remote(Arc<dyn Remote>),
+}
+
+/// A file elsewhere, read at any place.
+pub trait Remote: fmt::Debug + Send + Sync {
+    /// Size in bytes.
+    fn size(&self) -> u64;
+
+    /// Reads at `offset`; fewer bytes than asked for mean the end.
+    ///
+    /// # Errors
+    /// Where the bytes cannot be had; then all further reading fails too.
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Whether reading has failed: a demuxer may have taken that for the end.
+    fn has_failed(&self) -> bool;
 }
 
 impl Input {
@@ -24,6 +42,7 @@ impl Input {
         match self {
             Input::Bytes(bytes) => Ok(bytes.len() as u64),
             Input::File(file) => Ok(file.metadata()?.len()),
+            Input::Remote(remote) => Ok(remote.size()),
         }
     }
 
@@ -44,6 +63,17 @@ impl Input {
                 Ok(count)
             }
             Input::File(file) => file.read_at(buf, offset),
+            Input::Remote(remote) => remote.read_at(buf, offset),
+        }
+    }
+
+    /// An error if a part of it could not be had, whatever was made of that.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        match self {
+            Input::Remote(remote) if remote.has_failed() => {
+                Err(io::Error::other("a part of it could not be fetched"))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -38,7 +38,7 @@ pub mod wav;
 use std::sync::atomic::AtomicBool;
 
 pub use error::Error;
-pub use input::Input;
+pub use input::{Input, Remote};
 pub use reader::Reader;
 
 /// Sample rate of what is decoded where nothing else is asked for, in Hz: all models for speech but one work at it.

@@ -29,7 +29,7 @@ pub enum Error {
     },
     /// A URI of a scheme that is not supported.
     #[error(
-        "sources of scheme \"{scheme}\" are not supported: use an absolute path, file://, http:// or https://"
+        "sources of scheme \"{scheme}\" are not supported: use an absolute path, file://, http://, https://, oss:// or s3://"
     )]
     UnknownScheme {
         /// The scheme, without the colon.
@@ -147,6 +147,38 @@ pub enum Error {
         /// HTTP status code.
         status: u16,
     },
+    /// A store that refuses, in its own words.
+    #[error(
+        "{url}: the store answers {code} (HTTP status {status}){}",
+        said(message)
+    )]
+    Store {
+        /// The object, or redacted URL.
+        url: String,
+        /// HTTP status code.
+        status: u16,
+        /// The store's code, such as `NoSuchKey`.
+        code: String,
+        /// What it says more, without secrets; may be empty.
+        message: String,
+    },
+    /// A file that is read in parts is another one by now.
+    #[error("{url} was changed while it was read")]
+    Changed {
+        /// The object, or redacted URL.
+        url: String,
+    },
+    /// A store that cannot be.
+    #[error("no such store: {0}")]
+    Place(String),
+    /// A signature that needs keys where there are none.
+    #[error("a temporary URL needs an access key: there is none for this store")]
+    Anonymous,
+    /// A request that cannot be signed.
+    #[error(
+        "a request to the store cannot be signed: a key or a name has letters that no header can carry"
+    )]
+    Signing,
     /// A redirect that must not be followed.
     #[error("{url} redirects {reason}")]
     Redirect {
@@ -196,13 +228,38 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the same request may succeed a little later.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Transfer { .. } => true,
+            Self::Status { status, .. } | Self::Store { status, .. } => {
+                matches!(status, 429 | 500 | 502 | 503 | 504)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the keys to a store or its place are wrong: then no other recording could be had either.
+    pub fn is_about_access(&self) -> bool {
+        match self {
+            Self::Place(_) | Self::Anonymous | Self::Signing => true,
+            Self::Store { status, code, .. } => {
+                matches!(status, 301 | 400 | 401 | 403)
+                    && code != "AccessDenied"
+                    && code != "InvalidObjectState"
+                    || code == "NoSuchBucket"
+            }
+            _ => false,
+        }
+    }
+
     /// What the user or the administrator can do about it, where that is not obvious.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::Relative { .. } => {
                 "The server does not know your working directory. Write the path from the root, as in /srv/audio/call.wav, or send the file's bytes."
             }
-            Self::UnknownScheme { .. } => "Object stores are read through presigned https:// URLs.",
+            Self::Store { code, message, .. } => return crate::store::advice(code, message),
             Self::PermissionDenied { .. } => {
                 "The operating system user that runs the server needs read permission on the file, and search permission on each directory above it."
             }
@@ -220,6 +277,13 @@ impl Error {
             }
             _ => return None,
         })
+    }
+}
+
+fn said(message: &str) -> String {
+    match message.is_empty() {
+        true => String::new(),
+        false => format!(": {message}"),
     }
 }
 

@@ -1,24 +1,17 @@
-use std::error::Error as _;
-use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, LOCATION};
-use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode};
-use rustls::{ClientConfig, RootCertStore};
-use url::Url;
+use reqwest::header::CONTENT_RANGE;
 
-use crate::dns::{Lookup, Pinned, checked_addresses, system_lookup};
-use crate::hosts::AllowedHosts;
-use crate::spool::{Body, Spool};
-use crate::{Error, redact, tls};
+use crate::Error;
+use crate::remote::Remote;
+use crate::spool::{Body, IN_MEMORY, Spool};
+use crate::store;
+use crate::wire::{Answer, Ask, Network, Session, Stop, Target, Version, Wire};
 
-/// How often a raised `stop` is looked for while the network is silent.
-const STOP_POLL: Duration = Duration::from_millis(20);
-/// Response headers; more is not an audio server.
-const MAX_HEADERS: usize = 100;
+/// What is asked for at first: of most recordings this is all, of a long one enough to see what it is.
+const HEAD: u64 = 1 << 20;
 
 /// What [`fetch()`] may do.
 #[derive(Clone, Debug)]
@@ -28,7 +21,7 @@ pub struct FetchRules {
     pub allowed_hosts: Vec<String>,
     /// Largest body, in bytes.
     pub max_bytes: u64,
-    /// For the whole fetch, redirects included.
+    /// For the whole fetch, redirects and further tries included; for each part of a body that is read in parts.
     pub timeout: Duration,
     /// For each lookup of a name, and for each connection with its TLS handshake.
     pub connect_timeout: Duration,
@@ -41,277 +34,140 @@ pub struct FetchRules {
     pub user_agent: String,
 }
 
-/// Fetches the bytes of an `http` or `https` URL.
+/// Fetches the bytes of a URL or of an object of a store.
 ///
 /// Each hop resolves its host once, checks every address, and connects to a checked address only.
 /// No proxy, cookie, referrer, cache or content decoding takes part. User-info in the URL is sent
-/// as basic authentication to that origin and to no other. Returns within 100 ms of `stop` being
-/// raised, in every phase.
+/// as basic authentication to that origin and to no other; a request that is signed for a store is
+/// sent to the store's host only. Returns within 100 ms of `stop` being raised, in every phase.
+///
+/// Where the server sends parts, a body above 8 MiB is not fetched here, but as it is read
+/// ([`Body::Remote`]). A busy server is asked again after a while, and an answer that breaks off is
+/// continued where it did.
 ///
 /// # Errors
-/// See [`Error`]; anything but a complete answer with status 200 is one.
-pub fn fetch(url: &Url, rules: &FetchRules, stop: &AtomicBool) -> Result<Body, Error> {
-    Network {
-        lookup: system_lookup,
-        trust: tls::system_trust,
-    }
-    .fetch(url, rules, stop)
+/// See [`Error`]; anything but a complete answer is one.
+pub fn fetch(target: &Target, rules: &FetchRules, stop: &Stop) -> Result<Body, Error> {
+    Network::SYSTEM.fetch(target, rules, stop)
 }
 
-/// What a fetch takes from the machine it runs on.
-pub(crate) struct Network {
-    pub(crate) lookup: Lookup,
-    pub(crate) trust: fn() -> Result<ClientConfig, String>,
+enum First {
+    Whole(Body),
+    Part(Vec<u8>, Version),
 }
 
 impl Network {
     pub(crate) fn fetch(
-        &self,
-        url: &Url,
+        self,
+        target: &Target,
         rules: &FetchRules,
-        stop: &AtomicBool,
+        stop: &Stop,
     ) -> Result<Body, Error> {
-        bounded(url, rules, stop, self.follow(url, rules, stop))
-    }
-
-    async fn follow(
-        &self,
-        url: &Url,
-        rules: &FetchRules,
-        stop: &AtomicBool,
-    ) -> Result<Body, Error> {
-        let allowed = AllowedHosts::new(&rules.allowed_hosts);
-        let mut here = url.clone();
-        for _ in 0..=rules.max_redirects {
-            let response = self.request(&here, rules, &allowed).await?;
-            match redirect(&here, &response)? {
-                Some(next) => here = next,
-                None => return receive(&here, response, rules, stop).await,
+        let mut session = Session::over(self, rules)?;
+        let (head, version) = session.run(stop, target, async |wire| {
+            let first = wire.retried(async |wire| first(wire, target, stop).await);
+            let (mut head, version) = match first.await? {
+                First::Whole(body) => return Ok((Some(body), None)),
+                First::Part(head, version) => (head, version),
+            };
+            if version.total > IN_MEMORY as u64 {
+                return Ok((Some(Body::Bytes(head)), Some(version)));
             }
-        }
-        Err(Error::TooManyRedirects {
-            url: redact(url.as_str()),
-            limit: rules.max_redirects,
-        })
-    }
-
-    async fn request(
-        &self,
-        url: &Url,
-        rules: &FetchRules,
-        allowed: &AllowedHosts,
-    ) -> Result<Response, Error> {
-        let request = self.client(url, rules, allowed).await?.get(url.clone());
-        let request = request.header(ACCEPT_ENCODING, "identity");
-        request.send().await.map_err(|e| request_failure(url, &e))
-    }
-
-    /// A client that connects to the checked addresses of this URL's host and nowhere else.
-    pub(crate) async fn client(
-        &self,
-        url: &Url,
-        rules: &FetchRules,
-        allowed: &AllowedHosts,
-    ) -> Result<Client, Error> {
-        let addresses = checked_addresses(url, self.lookup, rules.connect_timeout, allowed).await?;
-        let trust = match url.scheme() {
-            "https" => (self.trust)().map_err(|reason| Error::Tls {
-                url: redact(url.as_str()),
-                reason,
-            })?,
-            _ => tls::trust_only(RootCertStore::empty()).map_err(Error::Setup)?,
-        };
-        Client::builder()
-            .user_agent(&rules.user_agent)
-            .redirect(Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .no_proxy()
-            .http1_only()
-            .http1_max_headers(MAX_HEADERS)
-            .pool_max_idle_per_host(0)
-            .connect_timeout(rules.connect_timeout)
-            .dns_resolver(Pinned(addresses))
-            .tls_backend_preconfigured(trust)
-            .build()
-            .map_err(|e| Error::Setup(cause(&e)))
-    }
-}
-
-/// Runs `work` on this thread, until `stop` is raised or the time is up.
-pub(crate) fn bounded<T>(
-    url: &Url,
-    rules: &FetchRules,
-    stop: &AtomicBool,
-    work: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .max_blocking_threads(1)
-        .build()
-        .map_err(|e| Error::Setup(e.to_string()))?;
-    let outcome = runtime.block_on(async {
-        tokio::select! {
-            biased;
-            () = raised(stop) => Err(Error::Cancelled),
-            () = tokio::time::sleep(rules.timeout) => {
-                Err(Error::Timeout { url: redact(url.as_str()), limit: rules.timeout })
+            let (at, total) = (head.len() as u64, version.total);
+            let take = &mut |piece: &[u8]| {
+                head.extend_from_slice(piece);
+                Ok(())
+            };
+            wire.range(target, &version, at, total, take).await?;
+            Ok((Some(Body::Bytes(head)), None))
+        })?;
+        match (head, version) {
+            (Some(Body::Bytes(head)), Some(version)) => {
+                let dir = rules.spool_dir.clone();
+                let remote = Remote::new(
+                    session,
+                    target.clone(),
+                    version,
+                    &head,
+                    dir,
+                    Arc::clone(stop),
+                )?;
+                Ok(Body::Remote(Arc::new(remote)))
             }
-            outcome = work => outcome,
+            (body, _) => body.ok_or_else(|| Error::Setup("no body".into())),
         }
-    });
-    // Dropping the runtime would wait for a hanging name lookup.
-    runtime.shutdown_background();
-    outcome
-}
-
-/// Returns when `stop` is raised.
-async fn raised(stop: &AtomicBool) {
-    while !stop.load(Ordering::Relaxed) {
-        tokio::time::sleep(STOP_POLL).await;
     }
 }
 
-/// Where the answer sends us next, if anywhere.
-fn redirect(here: &Url, response: &Response) -> Result<Option<Url>, Error> {
-    let refused = |reason: &str| Error::Redirect {
-        url: redact(here.as_str()),
-        reason: reason.to_owned(),
+/// Asks for the first part, and takes what comes: that, or the whole.
+async fn first(wire: &mut Wire, target: &Target, stop: &Stop) -> Result<First, Error> {
+    let ask = Ask {
+        range: Some((0, HEAD - 1)),
+        ..Ask::get(target)
     };
-    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-        return Ok(None);
+    let mut answer = wire.exchange(&ask).await?;
+    match answer.response.status().as_u16() {
+        200 => return receive(wire, answer, stop).await.map(First::Whole),
+        206 => {}
+        416 if is_empty(&answer) => return Ok(First::Whole(Body::Bytes(Vec::new()))),
+        416 => return whole(wire, target, stop).await,
+        _ => return Err(store::failure(&ask, answer).await),
     }
-    let location = response
-        .headers()
-        .get(LOCATION)
-        .ok_or_else(|| refused("to nowhere"))?;
-    let next = location.to_str().ok().and_then(|text| here.join(text).ok());
-    let mut next = next.ok_or_else(|| refused("to something that is not a URL"))?;
-    match (here.scheme(), next.scheme()) {
-        ("https", "http") => return Err(refused("from https to plain http, which is refused")),
-        (_, "http" | "https") => {}
-        _ => return Err(refused("to something other than http or https")),
-    }
-    carry_user_info(here, &mut next).map_err(|()| refused("to something that is not a URL"))?;
-    Ok(Some(next))
-}
-
-/// The user's credentials stay with the origin they were written for, and no server sets others.
-fn carry_user_info(from: &Url, to: &mut Url) -> Result<(), ()> {
-    let (user, password) = match from.origin() == to.origin() {
-        true => (from.username(), from.password()),
-        false => ("", None),
+    answer.check_encoding()?;
+    let Some((version, 0)) = Version::of(&answer.response) else {
+        return whole(wire, target, stop).await;
     };
-    to.set_username(user)?;
-    to.set_password(password)
+    answer.check_size(version.total, wire.rules.max_bytes)?;
+    let wanted = version.total.min(HEAD) as usize;
+    let mut head = Vec::with_capacity(wanted);
+    while head.len() < wanted {
+        match answer.chunk().await {
+            Ok(Some(chunk)) => {
+                head.extend_from_slice(&chunk[..chunk.len().min(wanted - head.len())])
+            }
+            // The rest is asked for as any other part.
+            Ok(None) => break,
+            Err(_) if !head.is_empty() => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(First::Part(head, version))
 }
 
-async fn receive(
-    url: &Url,
-    mut response: Response,
-    rules: &FetchRules,
-    stop: &AtomicBool,
-) -> Result<Body, Error> {
-    check_head(url, &response, rules.max_bytes)?;
+/// Asks a server that does not send parts as it should.
+async fn whole(wire: &mut Wire, target: &Target, stop: &Stop) -> Result<First, Error> {
+    let ask = Ask::get(target);
+    let answer = wire.exchange(&ask).await?;
+    match answer.response.status().as_u16() {
+        200 => receive(wire, answer, stop).await.map(First::Whole),
+        _ => Err(store::failure(&ask, answer).await),
+    }
+}
+
+/// Whether it says that there is no first byte.
+fn is_empty(answer: &Answer) -> bool {
+    let range = answer.response.headers().get(CONTENT_RANGE);
+    range.is_some_and(|range| range.as_bytes().ends_with(b"*/0"))
+}
+
+async fn receive(wire: &Wire, mut answer: Answer, stop: &Stop) -> Result<Body, Error> {
+    let rules = &wire.rules;
+    answer.check_encoding()?;
+    answer.check_size(
+        answer.response.content_length().unwrap_or(0),
+        rules.max_bytes,
+    )?;
     let mut spool = Spool::new(rules.spool_dir.clone());
     let mut received = 0u64;
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(|e| transfer_failure(url, &e))?
-    {
-        if stop.load(Ordering::Relaxed) {
+    while let Some(chunk) = answer.chunk().await? {
+        if stop() {
             return Err(Error::Cancelled);
         }
         received = received.saturating_add(chunk.len() as u64);
-        check_size(url, received, rules.max_bytes)?;
+        answer.check_size(received, rules.max_bytes)?;
         spool.write(&chunk).map_err(Error::Spool)?;
     }
     spool.finish().map_err(Error::Spool)
-}
-
-fn check_head(url: &Url, response: &Response, max_bytes: u64) -> Result<(), Error> {
-    let status = response.status();
-    if status != StatusCode::OK {
-        return Err(Error::Status {
-            url: redact(url.as_str()),
-            status: status.as_u16(),
-        });
-    }
-    let encoding = response.headers().get(CONTENT_ENCODING);
-    if let Some(encoding) = encoding.filter(|e| *e != "identity") {
-        let encoding = String::from_utf8_lossy(encoding.as_bytes())
-            .chars()
-            .take(40)
-            .collect();
-        return Err(Error::Encoded {
-            url: redact(url.as_str()),
-            encoding,
-        });
-    }
-    check_size(url, response.content_length().unwrap_or(0), max_bytes)
-}
-
-pub(crate) fn check_size(url: &Url, bytes: u64, limit: u64) -> Result<(), Error> {
-    match bytes > limit {
-        true => Err(Error::BodyTooLarge {
-            url: redact(url.as_str()),
-            limit,
-        }),
-        false => Ok(()),
-    }
-}
-
-pub(crate) fn request_failure(url: &Url, error: &reqwest::Error) -> Error {
-    let url_shown = redact(url.as_str());
-    if is_tls(error) {
-        Error::Tls {
-            url: url_shown,
-            reason: cause(error),
-        }
-    } else if error.is_connect() {
-        let reason = match error.is_timeout() {
-            true => "no answer in time".to_owned(),
-            false => cause(error),
-        };
-        Error::Connect {
-            url: url_shown,
-            reason,
-        }
-    } else {
-        transfer_failure(url, error)
-    }
-}
-
-pub(crate) fn transfer_failure(url: &Url, error: &reqwest::Error) -> Error {
-    Error::Transfer {
-        url: redact(url.as_str()),
-        reason: cause(error),
-    }
-}
-
-fn is_tls(error: &reqwest::Error) -> bool {
-    chain(error).any(holds_tls)
-}
-
-/// `io::Error` hides what it wraps from `source`.
-fn holds_tls(error: &(dyn std::error::Error + 'static)) -> bool {
-    let wrapped = error
-        .downcast_ref::<io::Error>()
-        .and_then(io::Error::get_ref);
-    error.is::<rustls::Error>() || wrapped.is_some_and(|inner| holds_tls(inner))
-}
-
-/// The innermost error: the outer ones say "error sending request" and print the whole URL.
-fn cause(error: &reqwest::Error) -> String {
-    chain(error)
-        .last()
-        .map_or_else(|| "unknown failure".to_owned(), |e| redact(&e.to_string()))
-}
-
-fn chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-    std::iter::successors(error.source(), |&e| e.source())
 }
 
 #[cfg(test)]

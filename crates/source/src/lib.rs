@@ -20,11 +20,14 @@ mod hosts;
 mod location;
 mod post;
 mod redact;
+mod remote;
 mod secret;
 mod spool;
+mod store;
 #[cfg(test)]
 mod test_server;
 mod tls;
+mod wire;
 
 pub use error::Error;
 pub use fetch::{FetchRules, fetch};
@@ -33,7 +36,10 @@ pub use hosts::check_allowed_host;
 pub use location::{Location, looks_like_one, parse};
 pub use post::{Reply, post_json};
 pub use redact::redact;
+pub use remote::Remote;
 pub use secret::Secret;
 pub use spool::{Body, temporary_file};
+pub use store::{Keys, Kind, Listing, MAX_PRESIGN, Object, Place, Store, put};
 /// The URL type of [`Location::Url`].
 pub use url::Url;
+pub use wire::{Stop, Target};

@@ -5,6 +5,7 @@ use url::{Host, Url};
 
 use crate::Error;
 use crate::redact::{redact, redact_unreadable};
+use crate::store::Kind;
 
 /// Linux's PATH_MAX without the closing NUL.
 const MAX_PATH: usize = 4095;
@@ -18,6 +19,15 @@ pub enum Location {
     File(PathBuf),
     /// An `http` or `https` URL, secrets included: print it through [`redact()`] only.
     Url(Url),
+    /// An object of a store. Its key is taken as it is written: nothing in it is percent-decoded.
+    Object {
+        /// The store's protocol.
+        kind: Kind,
+        /// The bucket.
+        bucket: String,
+        /// The key; empty where only a bucket is named.
+        key: String,
+    },
 }
 
 impl fmt::Display for Location {
@@ -25,6 +35,7 @@ impl fmt::Display for Location {
         match self {
             Self::File(path) => path.display().fmt(f),
             Self::Url(url) => f.write_str(&redact(url.as_str())),
+            Self::Object { kind, bucket, key } => write!(f, "{}://{bucket}/{key}", kind.name()),
         }
     }
 }
@@ -40,7 +51,7 @@ pub fn looks_like_one(text: &str) -> bool {
     !text.trim_start().starts_with('{') && (text.contains('/') || text.starts_with("data:"))
 }
 
-/// Reads `text` as an absolute path, a `file://` URI or an `http(s)://` URL.
+/// Reads `text` as an absolute path, a `file://` URI, an `http(s)://` URL, or `oss://bucket/key` and `s3://bucket/key`.
 ///
 /// A path is taken literally. A `file` URI is percent-decoded and must name no other host, query or
 /// fragment (RFC 8089).
@@ -77,6 +88,7 @@ pub fn parse(text: &str) -> Result<Location, Error> {
         "file" => file_uri(text).map_err(malformed),
         "http" | "https" if rest.starts_with("//") => web(text).map_err(|e| malformed(&e)),
         "http" | "https" => Err(malformed("two slashes must follow the scheme")),
+        "oss" | "s3" if rest.starts_with("//") => object(scheme, &rest[2..]).map_err(malformed),
         known if rest.starts_with("//") || known == "data" => Err(Error::UnknownScheme {
             scheme: known.to_owned(),
         }),
@@ -125,6 +137,20 @@ fn file_uri(text: &str) -> Result<Location, &'static str> {
         Ok(decoded) if absolute => path(decoded),
         _ => Err("a file URI needs an absolute path, as in file:///srv/audio/call.wav"),
     }
+}
+
+fn object(scheme: &str, rest: &str) -> Result<Location, &'static str> {
+    let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+    let ok = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+    if bucket.is_empty() || !bucket.bytes().all(ok) {
+        return Err("a bucket's name has letters, digits, dots, hyphens and underscores");
+    }
+    let kind = Kind::of(scheme).ok_or("it is of no store")?;
+    Ok(Location::Object {
+        kind,
+        bucket: bucket.to_owned(),
+        key: key.to_owned(),
+    })
 }
 
 fn web(text: &str) -> Result<Location, String> {

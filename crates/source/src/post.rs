@@ -1,14 +1,11 @@
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response};
+use reqwest::Method;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use url::Url;
 
-use crate::dns::system_lookup;
-use crate::fetch::{Network, bounded, check_size, request_failure, transfer_failure};
-use crate::hosts::AllowedHosts;
-use crate::{Error, FetchRules, Secret, tls};
+use crate::wire::{Answer, Ask, Payload, Session, Stop, Target};
+use crate::{Error, FetchRules, Secret};
 
 /// What a service answered, whatever its status.
 #[derive(Clone, Debug)]
@@ -34,61 +31,48 @@ pub fn post_json(
     key: Option<&Secret>,
     json: Vec<u8>,
     rules: &FetchRules,
-    stop: &AtomicBool,
+    stop: &Stop,
 ) -> Result<Reply, Error> {
-    let network = Network {
-        lookup: system_lookup,
-        trust: tls::system_trust,
+    let plain = HeaderValue::from_static("application/json");
+    let mut headers = vec![(CONTENT_TYPE, plain.clone()), (ACCEPT, plain)];
+    if let Some(key) = key {
+        headers.push((AUTHORIZATION, bearer(key)?));
+    }
+    let payload = Payload {
+        bytes: json.into(),
+        headers,
     };
-    let allowed = AllowedHosts::new(&rules.allowed_hosts);
-    bounded(url, rules, stop, async {
-        let client = network.client(url, rules, &allowed).await?;
-        let response = send(client, url, key, json).await?;
-        receive(url, response, rules, stop).await
+    let target = Target::url(url.clone());
+    let ask = Ask {
+        method: Method::POST,
+        payload: Some(&payload),
+        ..Ask::get(&target)
+    };
+    Session::new(rules)?.run(stop, &target, async |wire| {
+        let answer = wire.ask(&ask).await?;
+        receive(answer, rules, stop).await
     })
 }
 
-async fn send(
-    client: Client,
-    url: &Url,
-    key: Option<&Secret>,
-    json: Vec<u8>,
-) -> Result<Response, Error> {
-    let mut request = client
-        .post(url.clone())
-        .header(CONTENT_TYPE, "application/json")
-        .header(ACCEPT, "application/json")
-        .header(ACCEPT_ENCODING, "identity")
-        .body(json);
-    if let Some(key) = key {
-        let token = HeaderValue::from_str(&format!("Bearer {}", key.reveal()));
-        let wrong = |_| Error::Setup("the key has letters that no HTTP header may have".into());
-        let mut token = token.map_err(wrong)?;
-        token.set_sensitive(true);
-        request = request.header(reqwest::header::AUTHORIZATION, token);
-    }
-    request.send().await.map_err(|e| request_failure(url, &e))
+fn bearer(key: &Secret) -> Result<HeaderValue, Error> {
+    let token = HeaderValue::from_str(&format!("Bearer {}", key.reveal()));
+    let wrong = |_| Error::Setup("the key has letters that no HTTP header may have".into());
+    let mut token = token.map_err(wrong)?;
+    token.set_sensitive(true);
+    Ok(token)
 }
 
-async fn receive(
-    url: &Url,
-    mut response: Response,
-    rules: &FetchRules,
-    stop: &AtomicBool,
-) -> Result<Reply, Error> {
-    check_size(url, response.content_length().unwrap_or(0), rules.max_bytes)?;
+async fn receive(mut answer: Answer, rules: &FetchRules, stop: &Stop) -> Result<Reply, Error> {
+    let response = &answer.response;
+    answer.check_size(response.content_length().unwrap_or(0), rules.max_bytes)?;
     let status = response.status().as_u16();
     let retry_after = response.headers().get(RETRY_AFTER).and_then(pause);
     let mut body = Vec::new();
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(|e| transfer_failure(url, &e))?
-    {
-        if stop.load(Ordering::Relaxed) {
+    while let Some(chunk) = answer.chunk().await? {
+        if stop() {
             return Err(Error::Cancelled);
         }
-        check_size(url, (body.len() + chunk.len()) as u64, rules.max_bytes)?;
+        answer.check_size((body.len() + chunk.len()) as u64, rules.max_bytes)?;
         body.extend_from_slice(&chunk);
     }
     Ok(Reply {
@@ -111,6 +95,8 @@ fn pause(value: &HeaderValue) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Instant;
 
     use super::*;
@@ -128,16 +114,14 @@ mod tests {
         }
     }
 
+    fn never() -> Stop {
+        Arc::new(|| false)
+    }
+
     fn post(server: &Server, rules: &FetchRules) -> Result<Reply, Error> {
         let key = Secret::new("sk-secret");
         let url = server.url("/v1/chat/completions");
-        post_json(
-            &url,
-            Some(&key),
-            b"{}".to_vec(),
-            rules,
-            &AtomicBool::new(false),
-        )
+        post_json(&url, Some(&key), b"{}".to_vec(), rules, &never())
     }
 
     #[test]
@@ -204,12 +188,13 @@ mod tests {
 
     #[test]
     fn a_raised_stop_ends_it() {
-        let (server, stop) = (Server::silent(), AtomicBool::new(false));
+        let (server, raised) = (Server::silent(), Arc::new(AtomicBool::new(false)));
         let ended = std::thread::scope(|scope| {
-            let (rules, url, stop) = (rules(&server), server.url("/"), &stop);
-            let posting = scope.spawn(move || post_json(&url, None, Vec::new(), &rules, stop));
+            let (rules, url, seen) = (rules(&server), server.url("/"), Arc::clone(&raised));
+            let stop: Stop = Arc::new(move || seen.load(Ordering::Relaxed));
+            let posting = scope.spawn(move || post_json(&url, None, Vec::new(), &rules, &stop));
             std::thread::sleep(Duration::from_millis(100));
-            stop.store(true, Ordering::Relaxed);
+            raised.store(true, Ordering::Relaxed);
             let from = Instant::now();
             assert!(matches!(posting.join().unwrap(), Err(Error::Cancelled)));
             from.elapsed()
@@ -226,7 +211,7 @@ mod tests {
             Some(&key),
             Vec::new(),
             &rules(&server),
-            &AtomicBool::new(false),
+            &never(),
         );
         let broken = post(&server, &rules(&server));
         for error in [wrong.unwrap_err(), broken.unwrap_err()] {

@@ -1,5 +1,8 @@
+use crate::store::Kind;
+
 /// Removes what may be secret from every URL in `text`: user-info, query string and fragment.
 ///
+/// Objects of stores (`oss://bucket/key`, `s3://bucket/key`) are shown whole: keys to them are never part of the text.
 /// `text` is a source as a user wrote it, or a message that contains URLs. What was removed leaves
 /// an ellipsis. A text that starts like a URL is taken as one URL to its end, blanks included, and
 /// what cannot be told apart from a secret (a password with an unescaped `/` or `?`) goes as well,
@@ -10,6 +13,9 @@
 /// assert_eq!(shown, "https://…example.com/a.wav…");
 /// ```
 pub fn redact(text: &str) -> String {
+    if names_object(text) {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(mark) = rest.find("://") {
@@ -26,6 +32,16 @@ pub fn redact(text: &str) -> String {
     }
     out.push_str(rest);
     out
+}
+
+/// Whether it is an object of a store: there a question mark is a letter like any other, and keys stand elsewhere.
+fn names_object(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return false;
+    };
+    let bucket = rest.split('/').next().unwrap_or_default();
+    let ok = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+    Kind::of(scheme).is_some() && bucket.bytes().all(ok) && !rest.contains("://")
 }
 
 /// Redacts a text that should have been a source but cannot be read as one.

@@ -4,11 +4,18 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
+use rustls::{ClientConfig, RootCertStore};
+use url::Url;
+
 use super::*;
+use crate::Remote;
+use crate::dns::Lookup;
 use crate::test_server::{Server, drip, ok, redirect_to};
+use crate::tls;
+use crate::wire::MAX_HEADERS;
 
 /// Long enough that reaching it is a failure of its own, short enough not to hang a run.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -25,40 +32,44 @@ fn rules(allowed: &[&str]) -> FetchRules {
     }
 }
 
+fn never() -> Stop {
+    Arc::new(|| false)
+}
+
+fn fetch(url: &Url, rules: &FetchRules, stop: &Stop) -> Result<Body, Error> {
+    Network::SYSTEM.fetch(&Target::url(url.clone()), rules, stop)
+}
+
 /// Fetches with 127.0.0.1 and localhost allowed.
 fn get(url: &Url) -> Result<Body, Error> {
-    fetch(
-        url,
-        &rules(&["127.0.0.1", "localhost"]),
-        &AtomicBool::new(false),
-    )
+    fetch(url, &rules(&["127.0.0.1", "localhost"]), &never())
 }
 
 fn bytes(outcome: Result<Body, Error>) -> Vec<u8> {
     match outcome.unwrap() {
         Body::Bytes(bytes) => bytes,
-        Body::File(_) => panic!("a small body went to disk"),
+        other => panic!("a small body went to {other:?}"),
     }
 }
 
 /// Fetches, and raises `stop` as soon as the server has the request (or at once, without a server).
 fn get_and_stop(network: &Network, url: &Url, server: Option<&Server>) -> Result<Body, Error> {
-    let stop = AtomicBool::new(false);
+    let flag = Arc::new(AtomicBool::new(false));
+    let raised = Arc::clone(&flag);
+    let stop: Stop = Arc::new(move || raised.load(Ordering::Relaxed));
+    let target = Target::url(url.clone());
     thread::scope(|scope| {
         scope.spawn(|| {
             while server.is_some_and(|s| s.heads().is_empty()) {
                 thread::sleep(Duration::from_millis(5));
             }
-            stop.store(true, Ordering::Relaxed);
+            flag.store(true, Ordering::Relaxed);
         });
-        network.fetch(url, &rules(&["127.0.0.1", "hangs.test"]), &stop)
+        network.fetch(&target, &rules(&["127.0.0.1", "hangs.test"]), &stop)
     })
 }
 
-const SYSTEM: Network = Network {
-    lookup: system_lookup,
-    trust: tls::system_trust,
-};
+const SYSTEM: Network = Network::SYSTEM;
 
 #[test]
 fn a_small_body_is_the_bytes_as_sent() {
@@ -100,7 +111,7 @@ fn a_large_body_goes_to_a_file_without_a_name() {
         spool_dir: Some(dir.path().join("made")),
         ..rules(&["127.0.0.1"])
     };
-    let Body::File(file) = fetch(&server.url("/"), &rules, &AtomicBool::new(false)).unwrap() else {
+    let Body::File(file) = fetch(&server.url("/"), &rules, &never()).unwrap() else {
         panic!("9 MiB stayed in memory");
     };
     assert_eq!(dir.path().join("made").read_dir().unwrap().count(), 0);
@@ -116,7 +127,7 @@ fn a_spool_directory_that_is_not_there_is_an_error() {
         spool_dir: Some("/does/not/exist".into()),
         ..rules(&["127.0.0.1"])
     };
-    let outcome = fetch(&server.url("/"), &rules, &AtomicBool::new(false));
+    let outcome = fetch(&server.url("/"), &rules, &never());
     assert!(matches!(outcome, Err(Error::Spool(_))), "{outcome:?}");
 }
 
@@ -127,7 +138,7 @@ fn the_limit_on_bytes_holds_with_and_without_a_stated_length() {
             max_bytes,
             ..rules(&["127.0.0.1"])
         };
-        fetch(&server.url("/"), &rules, &AtomicBool::new(false))
+        fetch(&server.url("/"), &rules, &never())
     };
     let stated = Server::always(ok(&[0; 1000]));
     assert!(limited(&stated, 1000).is_ok());
@@ -178,7 +189,7 @@ fn redirects_are_followed_up_to_the_limit() {
         max_redirects: 0,
         ..rules(&["127.0.0.1"])
     };
-    let stop = AtomicBool::new(false);
+    let stop = never();
     assert!(fetch(&server.url("/0"), &none, &stop).is_ok());
     assert!(matches!(
         fetch(&server.url("/1"), &none, &stop),
@@ -191,7 +202,7 @@ fn every_hop_is_checked() {
     let inner = Server::always(ok(b"secret"));
     let outer = Server::always(redirect_to(inner.url("/")));
     let only_outer = rules(&[&outer.address.to_string()]);
-    let outcome = fetch(&outer.url("/"), &only_outer, &AtomicBool::new(false));
+    let outcome = fetch(&outer.url("/"), &only_outer, &never());
     assert!(
         matches!(outcome, Err(Error::ForbiddenAddress { .. })),
         "{outcome:?}"
@@ -302,7 +313,7 @@ fn time_limits_hold_in_every_phase() {
             timeout: ms,
             ..rules(&["127.0.0.1", "hangs.test", "localhost"])
         };
-        network.fetch(url, &rules, &AtomicBool::new(false))
+        network.fetch(&Target::url(url.clone()), &rules, &never())
     };
     let dripping = Server::start(|_, out| drip(out));
     assert!(matches!(
@@ -336,7 +347,7 @@ fn time_limits_hold_in_every_phase() {
         connect_timeout: Duration::from_millis(50),
         ..rules(&[])
     };
-    let outcome = network.fetch(&url, &connect_limit, &AtomicBool::new(false));
+    let outcome = network.fetch(&Target::url(url.clone()), &connect_limit, &never());
     assert!(matches!(outcome, Err(Error::Resolve { .. })), "{outcome:?}");
 }
 
@@ -422,9 +433,9 @@ fn certificates_are_checked() {
         trust: own_root,
         ..SYSTEM
     };
-    let stop = AtomicBool::new(false);
+    let stop = never();
     let downgrade = network.fetch(
-        &server.url_at("localhost", "/"),
+        &Target::url(server.url_at("localhost", "/")),
         &rules(&["localhost"]),
         &stop,
     );
@@ -433,7 +444,7 @@ fn certificates_are_checked() {
         "{downgrade:?}"
     );
     // The certificate is for localhost, not for its address.
-    let wrong_name = network.fetch(&server.url("/"), &rules(&["127.0.0.1"]), &stop);
+    let wrong_name = network.fetch(&Target::url(server.url("/")), &rules(&["127.0.0.1"]), &stop);
     assert!(
         matches!(wrong_name, Err(Error::Tls { .. })),
         "{wrong_name:?}"
@@ -487,7 +498,7 @@ fn private_addresses_need_an_entry() {
         "0",
         "LOCALHOST",
     ];
-    let stop = AtomicBool::new(false);
+    let stop = never();
     for host in spellings {
         let url = Url::parse(&format!("http://{host}:{port}/")).unwrap();
         let outcome = fetch(&url, &rules(&["*.localhost", "other"]), &stop);
@@ -526,7 +537,7 @@ fn one_private_address_among_public_ones_is_enough_to_refuse() {
         ])
     };
     let url = Url::parse("http://both.test/").unwrap();
-    let outcome = Network { lookup, ..SYSTEM }.fetch(&url, &rules(&[]), &AtomicBool::new(false));
+    let outcome = Network { lookup, ..SYSTEM }.fetch(&Target::url(url), &rules(&[]), &never());
     assert!(
         matches!(outcome, Err(Error::ForbiddenAddress { .. })),
         "{outcome:?}"
@@ -551,7 +562,11 @@ fn a_name_is_looked_up_once_and_the_connection_goes_there() {
     let url = server.url_at("rebinds.test", "/");
     let network = Network { lookup, ..SYSTEM };
     assert_eq!(
-        bytes(network.fetch(&url, &rules(&["rebinds.test"]), &AtomicBool::new(false))),
+        bytes(network.fetch(
+            &Target::url(url.clone()),
+            &rules(&["rebinds.test"]),
+            &never()
+        )),
         b"checked"
     );
     assert_eq!(LOOKUPS.load(Ordering::Relaxed), 1);
@@ -576,7 +591,7 @@ fn a_user_agent_that_is_no_header_is_an_error() {
         user_agent: "a\r\nX-Evil: 1".into(),
         ..rules(&["127.0.0.1"])
     };
-    let outcome = fetch(&server.url("/"), &rules, &AtomicBool::new(false));
+    let outcome = fetch(&server.url("/"), &rules, &never());
     assert!(matches!(outcome, Err(Error::Setup(_))), "{outcome:?}");
 }
 
@@ -610,4 +625,187 @@ fn secret_failure(server: &Server) -> Error {
     url.set_username("s3cret").unwrap();
     url.set_password(Some("s3cret")).unwrap();
     get(&url).unwrap_err()
+}
+
+/// A server that sends parts of `body`; `spoil` may answer in its place, given the head and how many requests there were.
+fn parts(
+    body: Vec<u8>,
+    spoil: impl Fn(&str, usize) -> Option<Vec<u8>> + Send + Sync + 'static,
+) -> Server {
+    let asked = AtomicUsize::new(0);
+    Server::start(move |head, out| {
+        let number = asked.fetch_add(1, Ordering::Relaxed);
+        let answer = spoil(head, number).unwrap_or_else(|| part(&body, head, "\"v1\""));
+        drop(out.write_all(&answer));
+    })
+}
+
+/// First and last byte of a request's range.
+fn asked_for(head: &str) -> Option<(usize, usize)> {
+    let head = head.to_ascii_lowercase();
+    let (_, range) = head.split_once("range: bytes=")?;
+    let (first, last) = range.split_once("\r\n")?.0.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()?))
+}
+
+fn part(body: &[u8], head: &str, etag: &str) -> Vec<u8> {
+    let (first, last) = asked_for(head).expect("a range");
+    let last = last.min(body.len() - 1);
+    let mut answer = format!(
+        "HTTP/1.1 206 Partial Content\r\nETag: {etag}\r\nContent-Range: bytes {first}-{last}/{}\r\nContent-Length: {}\r\n\r\n",
+        body.len(),
+        last + 1 - first
+    )
+    .into_bytes();
+    answer.extend_from_slice(&body[first..=last]);
+    answer
+}
+
+fn numbers(len: usize) -> Vec<u8> {
+    (0..len).map(|i| (i / 7 % 251) as u8).collect()
+}
+
+fn remote(outcome: Result<Body, Error>) -> Arc<Remote> {
+    match outcome.unwrap() {
+        Body::Remote(remote) => remote,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn of_a_long_file_only_what_is_read_is_fetched() {
+    let body = numbers(40 << 20);
+    let server = parts(body.clone(), |_, _| None);
+    let remote = remote(get(&server.url("/")));
+    assert_eq!(remote.len(), body.len() as u64);
+    let read = |offset: usize, len: usize| {
+        let mut buf = vec![0; len];
+        let count = remote.read_at(&mut buf, offset as u64).unwrap();
+        assert!(buf[..count] == body[offset..][..count], "at {offset}");
+        count
+    };
+    assert_eq!(read(0, 1 << 20), 1 << 20);
+    assert_eq!(server.heads().len(), 1, "the beginning was there already");
+    assert_eq!(read(30 << 20, 100), 100);
+    assert_eq!(read((40 << 20) - 50, 100), 50);
+    assert_eq!(read(40 << 20, 100), 0);
+    let bytes = |heads: Vec<String>| -> usize {
+        let ranges = heads.iter().filter_map(|head| asked_for(head));
+        ranges.map(|(a, b)| b.min((40 << 20) - 1) + 1 - a).sum()
+    };
+    let fetched = bytes(server.heads());
+    assert!(fetched <= (1 << 20) + (2 << 18), "{fetched}");
+    // From one end to the other: nothing twice, and with few requests.
+    for at in (0..40 << 20).step_by(1 << 16) {
+        read(at, 1 << 16);
+    }
+    assert_eq!(bytes(server.heads()), 40 << 20);
+    assert!(server.heads().len() < 20, "{}", server.heads().len());
+}
+
+#[test]
+fn short_files_come_whole_from_servers_that_send_parts() {
+    for len in [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 8 << 20] {
+        let body = numbers(len);
+        let server = match len {
+            0 => Server::always(
+                "HTTP/1.1 416 X\r\nContent-Range: bytes */0\r\nContent-Length: 0\r\n\r\n",
+            ),
+            _ => parts(body.clone(), |_, _| None),
+        };
+        assert!(bytes(get(&server.url("/"))) == body, "{len}");
+    }
+}
+
+#[test]
+fn answers_that_break_off_are_continued() {
+    // Every answer but the first stops after 100 000 bytes, and every fourth request finds the server busy.
+    let body = numbers(6 << 20);
+    let all = body.clone();
+    let server = parts(body.clone(), move |head, number| {
+        if number % 4 == 3 {
+            return Some(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n".to_vec());
+        }
+        let mut answer = part(&all, head, "\"v1\"");
+        answer.truncate(700_000);
+        Some(answer)
+    });
+    assert!(bytes(get(&server.url("/"))) == body);
+    let starts: Vec<usize> = server
+        .heads()
+        .iter()
+        .filter_map(|head| Some(asked_for(head)?.0))
+        .collect();
+    assert!(
+        starts.iter().filter(|start| **start == 0).count() == 1,
+        "{starts:?}"
+    );
+}
+
+#[test]
+fn a_server_that_stays_busy_is_asked_four_times() {
+    let server = Server::always("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
+    let outcome = get(&server.url("/"));
+    assert!(
+        matches!(outcome, Err(Error::Status { status: 503, .. })),
+        "{outcome:?}"
+    );
+    assert_eq!(server.heads().len(), 4);
+    let missing = Server::always("HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n");
+    assert!(get(&missing.url("/")).is_err());
+    assert_eq!(
+        missing.heads().len(),
+        1,
+        "what will not change is not asked again"
+    );
+}
+
+#[test]
+fn a_file_that_changes_is_not_mixed() {
+    let body = numbers(20 << 20);
+    let all = body.clone();
+    let server = parts(body, move |head, number| {
+        (number > 0).then(|| part(&all, head, "\"v2\""))
+    });
+    let remote = remote(get(&server.url("/")));
+    let mut buf = vec![0; 100];
+    assert_eq!(remote.read_at(&mut buf, 0).unwrap(), 100);
+    assert!(remote.read_at(&mut buf, 10 << 20).is_err());
+    assert!(matches!(remote.failure(), Some(Error::Changed { .. })));
+    assert!(remote.has_failed() && remote.read_at(&mut buf, 0).is_err());
+}
+
+#[test]
+fn servers_that_send_parts_wrongly_are_asked_for_the_whole() {
+    let wrong = |answer: &'static str| {
+        Server::start(move |head, out| {
+            let answer = match asked_for(head) {
+                Some(_) => answer.as_bytes().to_vec(),
+                None => ok(b"RIFF"),
+            };
+            drop(out.write_all(&answer));
+        })
+    };
+    for answer in [
+        "HTTP/1.1 206 X\r\nContent-Length: 2\r\n\r\nRI",
+        "HTTP/1.1 206 X\r\nContent-Range: bytes 0-1/*\r\nContent-Length: 2\r\n\r\nRI",
+        "HTTP/1.1 206 X\r\nContent-Range: bytes 2-3/4\r\nContent-Length: 2\r\n\r\nFF",
+        "HTTP/1.1 416 X\r\nContent-Length: 0\r\n\r\n",
+    ] {
+        assert_eq!(bytes(get(&wrong(answer).url("/"))), b"RIFF", "{answer}");
+    }
+}
+
+#[test]
+fn the_limit_on_bytes_holds_for_parts() {
+    let server = parts(numbers(20 << 20), |_, _| None);
+    let rules = FetchRules {
+        max_bytes: 10 << 20,
+        ..rules(&["127.0.0.1"])
+    };
+    let outcome = fetch(&server.url("/"), &rules, &never());
+    assert!(
+        matches!(outcome, Err(Error::BodyTooLarge { .. })),
+        "{outcome:?}"
+    );
 }
