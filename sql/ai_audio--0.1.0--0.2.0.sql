@@ -64,4 +64,5 @@ COMMENT ON FUNCTION ai_audio.list_models() IS 'rows of the view ai_audio_models'
 CREATE VIEW ai_audio_models AS SELECT * FROM ai_audio.list_models();
 COMMENT ON VIEW ai_audio_models IS 'models that can be named in ai_audio functions, and whether this session has them loaded';
 GRANT SELECT ON ai_audio_models TO PUBLIC;
+-- include 95_hidden.sql
 -- include 99_comments.sql

@@ -23,6 +23,7 @@ mod planner;
 mod progress;
 mod query;
 mod relations;
+mod secrets;
 mod settings;
 mod signals;
 mod stats;

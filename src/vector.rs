@@ -167,13 +167,18 @@ impl Drop for Detoasted {
 
 /// The OID of a type of the pgvector extension, wherever that is installed; `InvalidOid` if it is not.
 pub fn oid_of(name: &str) -> pg_sys::Oid {
+    type_of("vector", name)
+}
+
+/// The OID of a type of an extension; `InvalidOid` if there is none.
+pub fn type_of(extension: &str, name: &str) -> pg_sys::Oid {
     // The caller may have put operators of its own before those of pg_catalog.
     let query = "SELECT t.oid FROM pg_catalog.pg_type t
          JOIN pg_catalog.pg_depend d
            ON d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass AND d.objid OPERATOR(pg_catalog.=) t.oid
          JOIN pg_catalog.pg_extension e
            ON d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.refobjid OPERATOR(pg_catalog.=) e.oid
-         WHERE e.extname OPERATOR(pg_catalog.=) 'vector' AND t.typname OPERATOR(pg_catalog.=) $1 AND d.deptype OPERATOR(pg_catalog.=) 'e'";
-    let oid = query::one::<pg_sys::Oid>(query, &[name.into()]);
+         WHERE e.extname OPERATOR(pg_catalog.=) $1 AND t.typname OPERATOR(pg_catalog.=) $2 AND d.deptype OPERATOR(pg_catalog.=) 'e'";
+    let oid = query::one::<pg_sys::Oid>(query, &[extension.into(), name.into()]);
     oid.ok().flatten().unwrap_or(pg_sys::InvalidOid)
 }

@@ -5,6 +5,7 @@ pub mod activity;
 mod diarize;
 pub mod embed;
 pub mod enhance;
+mod hidden;
 pub mod info;
 pub mod inspect;
 pub mod models;

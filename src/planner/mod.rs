@@ -4,6 +4,7 @@
 //! * `once`: a call whose arguments do not come from a row runs once per statement.
 //! * `ahead`: so it does where another planner, Citus', takes the query first.
 //! * `remote`: partitions on other servers give their nearest rows, not all of them in order.
+//! * `hidden`: a constant that holds a secret is shown without it.
 //!
 //! Nothing has to be preloaded: both begin in planner support functions of the SQL functions concerned, and calling
 //! one loads the library while the first query that needs it is being simplified, before any path is built.
@@ -11,6 +12,7 @@
 mod ahead;
 mod annscan;
 mod catalog;
+mod hidden;
 mod mixed;
 pub mod nodes;
 mod once;

@@ -11,9 +11,9 @@ use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use pgrx::prelude::*;
 
 use super::nodes::{any, any_in_query, cast, copy, items, list_of, make, same};
-use super::{catalog, mixed};
+use super::{catalog, hidden, mixed};
 
-/// Planner support function of `ai_audio_embed` and its kin.
+/// Planner support function of `ai_audio_embed` and its kin: hides the secrets in a call's constants, and has it run once.
 ///
 /// # Safety
 /// Called by the planner with a support request.
@@ -30,9 +30,11 @@ pub unsafe extern "C-unwind" fn ai_audio_once_support(
             pg_sys::NodeTag::T_SupportRequestSimplify,
         );
         let replacement = simplify.and_then(|r| {
-            let call = r.fcall;
-            (!(*call).funcretset).then_some(())?;
-            once(r.root, call.cast(), (*call).funcid)
+            let hidden = hidden::without_secrets(r.fcall);
+            let call = hidden.unwrap_or(r.fcall);
+            let single = !(*call).funcretset;
+            let once = single.then(|| once(r.root, call.cast(), (*call).funcid));
+            once.flatten().or(hidden.map(|call| call.cast()))
         });
         pg_sys::Datum::from(replacement.unwrap_or(std::ptr::null_mut()))
     }

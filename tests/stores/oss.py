@@ -1,8 +1,9 @@
 """oss.py: an OSS server on loopback for tests, with one bucket `calls` in memory. It prints its port.
 
-It knows the keys below, and rebuilds the Authorization of each request with Alibaba Cloud's own SDK. First parts of keys that
-misbehave: busy/ (every other request 503), cut/ (a body ends in the middle), away/ (a redirect to another host), late/ (as if
-the clock differed by an hour), expired/ (as if the token had expired). 2GB.wav is silence. POST /KEY puts an object without a signature. GET /log tells what was asked, and how many bytes were sent.
+It knows the keys below, and rebuilds the Authorization of each request with Alibaba Cloud's own SDK; of requests in S3's way
+with Amazon's (botocore). First parts of keys that misbehave: busy/ (every other request 503), cut/ (a body ends in the middle),
+away/ (a redirect to another host), here/ (a redirect to the same host), slow/ (all parts but the first stay away), late/ (as
+if the clock differed by an hour), expired/ (as if the token had expired). 2GB.wav is silence. POST /KEY puts an object without a signature. GET /log tells what was asked, and how many bytes were sent.
 """
 
 import datetime
@@ -10,6 +11,7 @@ import hashlib
 import json
 import re
 import struct
+import time
 from email.utils import formatdate, parsedate_to_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -18,6 +20,9 @@ from xml.sax.saxutils import escape
 from alibabacloud_oss_v2.credentials import Credentials
 from alibabacloud_oss_v2.signer import SignerV1, SignerV4
 from alibabacloud_oss_v2.types import HttpRequest, SigningContext
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials as AmazonCredentials
 
 BUCKET = "calls"
 # AccessKey ID: its secret, and the token that it needs.
@@ -89,6 +94,8 @@ class Handler(BaseHTTPRequestHandler):
     def check(self, bucket, key, query):
         """Which signature it is, if it is right."""
         given = self.headers.get("Authorization", "")
+        if given.startswith("AWS4-HMAC-SHA256 "):
+            return self.check_amazon(given)
         request = HttpRequest(self.command, f"http://{self.headers['Host']}{self.path}")
         context = SigningContext(product="oss", bucket=bucket, key=key or None, request=request)
         names = [n for n in self.headers.keys() if n.lower().startswith("x-oss-") or n.lower() in ("content-type", "content-md5")]
@@ -137,6 +144,25 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused(403, "SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided.")
         return version + (" token" if token else "")
 
+    def check_amazon(self, given):
+        found = dict(part.strip().split("=", 1) for part in given.split(" ", 1)[1].split(","))
+        ak, _, region, _, _ = found["Credential"].split("/")
+        if ak not in KEYS:
+            raise Refused(403, "InvalidAccessKeyId", f"The AWS Access Key Id you provided does not exist in our records: {ak}.")
+        secret, wanted = KEYS[ak]
+        signed = found["SignedHeaders"].split(";")
+        token = self.headers["x-amz-security-token"] if "x-amz-security-token" in signed else None
+        if wanted and token != wanted:
+            raise Refused(400, "InvalidToken", f"The provided token is malformed or otherwise invalid: {token}.")
+        headers = {name: self.headers[name] for name in signed if name != "host"}
+        request = AWSRequest(self.command, f"http://{self.headers['Host']}{self.path}", headers)
+        request.context["timestamp"] = self.headers["x-amz-date"]
+        signer = S3SigV4Auth(AmazonCredentials(ak, secret, token), "s3", region)
+        text = signer.string_to_sign(request, signer.canonical_request(request))
+        if signer.signature(text, request) != found["Signature"]:
+            raise Refused(403, "SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided.")
+        return "aws4" + (" token" if token else "")
+
     def misbehave(self, key):
         kind = key.split("/")[0]
         counts[kind] = counts.get(kind, 0) + 1
@@ -157,6 +183,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.list(query)
         if key.startswith("away/"):
             return self.send(307, b"", {"Location": f"http://localhost:{self.server.server_port}{self.path}"})
+        if key.startswith("here/"):
+            return self.send(307, b"", {"Location": self.path.replace("here/", "", 1)})
         if key not in objects:
             raise Refused(404, "NoSuchKey", "The specified key does not exist.")
         body, modified, kind = objects[key]
@@ -167,6 +195,8 @@ class Handler(BaseHTTPRequestHandler):
             first, last = int(found[1]), min(int(found[2] or len(body)), len(body) - 1)
             headers["Content-Range"] = f"bytes {first}-{last}/{len(body)}"
             status, part = 206, body[first : last + 1]
+            if key.startswith("slow/") and first:
+                time.sleep(60)
         return self.send(status, part, headers, key.startswith("cut/"))
 
     def list(self, query):

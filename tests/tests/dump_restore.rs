@@ -14,7 +14,12 @@ fn furnish(database: &Database, scratch: &Scratch) {
          INSERT INTO calls VALUES (1, '{clip}'), (2, '{clip}'), (3, '/nowhere.wav');
          SELECT ai_audio_follow('calls', options => '{{\"recording\": \"path\"}}');
          SELECT ai_audio_register_model('mine', task, file, '{{\"aliases\": [\"my own\"]}}')
-         FROM ai_audio_models WHERE name = 'campplus_zh_en'"
+         FROM ai_audio_models WHERE name = 'campplus_zh_en';
+         CREATE SERVER bucket FOREIGN DATA WRAPPER ai_audio_store OPTIONS (kind 'oss', bucket 'calls', region 'cn-beijing', prefix 'a b/');
+         CREATE USER MAPPING FOR CURRENT_USER SERVER bucket OPTIONS (access_key_id 'AK', access_key_secret 'SK''quoted', security_token 'T');
+         CREATE USER MAPPING FOR PUBLIC SERVER bucket;
+         GRANT USAGE ON FOREIGN SERVER bucket TO PUBLIC;
+         CREATE VIEW signed AS SELECT split_part(ai_audio_presign('oss://calls/a b/c.wav', 60), '?', 1) AS url"
     ));
     client.run("CALL ai_audio_work()");
     client.run("INSERT INTO calls SELECT 4, path FROM calls WHERE id = 1");
@@ -28,6 +33,9 @@ fn belongings(database: &Database) -> Vec<String> {
          UNION ALL SELECT 'similarity ' || (similarity > 0.9999)::text FROM alike
          UNION ALL SELECT 'job ' || name || key::text || state FROM ai_audio_jobs
          UNION ALL SELECT 'heard ' || to_jsonb(v)::text FROM calls_voiceprint v
+         UNION ALL SELECT 'server ' || srvname || srvacl::text || (SELECT string_agg(o, ',' ORDER BY o) FROM unnest(srvoptions) o) FROM pg_foreign_server
+         UNION ALL SELECT 'mapping ' || usename || coalesce((SELECT string_agg(o, ',' ORDER BY o) FROM unnest(umoptions) o), '') FROM pg_user_mappings
+         UNION ALL SELECT 'url ' || url FROM signed
          UNION ALL SELECT indexdef FROM pg_indexes WHERE tablename = 'voices'
          ORDER BY 1",
     )

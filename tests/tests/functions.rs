@@ -9,6 +9,10 @@ use sql_tests::{ClientExt, Database, root};
 const FUNCTIONS: &[(&str, &str)] = &[
     ("ai_audio.follows", "s called restricted"),
     ("ai_audio.hear", "v strict unsafe"),
+    ("ai_audio.hidden_jsonb_in", "i strict safe"),
+    ("ai_audio.hidden_jsonb_out", "i strict safe"),
+    ("ai_audio.hidden_text_in", "i strict safe"),
+    ("ai_audio.hidden_text_out", "i strict safe"),
     ("ai_audio.jobs", "s called restricted"),
     ("ai_audio.key_columns", "s called safe"),
     ("ai_audio.key_join", "i called safe"),

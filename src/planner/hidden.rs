@@ -1,0 +1,72 @@
+//! Constants that hold a secret are not shown: keys to a store in options, URLs that carry one.
+//!
+//! EXPLAIN and auto_explain print the arguments of a call by the output functions of their types, those of parameters too
+//! once they are known when planning. So the planner gives such a constant a type of ours that holds what `text` or
+//! `jsonb` does, and whose output function leaves the secret out. What the function gets is the same datum.
+
+use pgrx::pg_sys;
+
+use super::nodes::{cast, items, make};
+use crate::secrets;
+use crate::vector::type_of;
+
+/// The call with its secrets hidden, or `None` where it shows none.
+///
+/// # Safety
+/// A live call, as the planner passes it.
+pub(super) unsafe fn without_secrets(call: *mut pg_sys::FuncExpr) -> Option<*mut pg_sys::FuncExpr> {
+    // SAFETY: live nodes; the new call is a copy.
+    unsafe {
+        let mut changed = false;
+        let arguments: Vec<*mut pg_sys::Node> = items::<pg_sys::Node>((*call).args)
+            .map(|argument| match hidden(argument) {
+                Some(hidden) => {
+                    changed = true;
+                    hidden
+                }
+                None => argument,
+            })
+            .collect();
+        changed.then(|| {
+            let new = make::<pg_sys::FuncExpr>(pg_sys::NodeTag::T_FuncExpr);
+            std::ptr::copy_nonoverlapping(call, new, 1);
+            (*new).args = arguments.into_iter().fold(std::ptr::null_mut(), |list, a| {
+                pg_sys::lappend(list, a.cast())
+            });
+            new
+        })
+    }
+}
+
+/// What stands for a constant with a secret in it.
+unsafe fn hidden(argument: *mut pg_sys::Node) -> Option<*mut pg_sys::Node> {
+    // SAFETY: a live expression; a constant of these types that is not NULL is a varlena.
+    unsafe {
+        let constant = cast::<pg_sys::Const>(argument, pg_sys::NodeTag::T_Const)?;
+        if constant.constisnull {
+            return None;
+        }
+        let name = match constant.consttype {
+            pg_sys::TEXTOID | pg_sys::JSONOID => "hidden_text",
+            pg_sys::JSONBOID => "hidden_jsonb",
+            _ => return None,
+        };
+        let value = pg_sys::pg_detoast_datum_packed(constant.constvalue.cast_mut_ptr());
+        let bytes = pgrx::varlena_to_byte_slice(value);
+        let secret = match constant.consttype {
+            // The names of an object stand in jsonb as they are.
+            pg_sys::JSONBOID => secrets::in_options(bytes),
+            _ => secrets::in_options(bytes) || secrets::in_urls(bytes),
+        };
+        let kind = secret.then(|| type_of("ai_audio", name))?;
+        if kind == pg_sys::InvalidOid {
+            return None; // an older version's objects
+        }
+        let new = make::<pg_sys::Const>(pg_sys::NodeTag::T_Const);
+        std::ptr::copy_nonoverlapping(&raw const *constant, new, 1);
+        (*new).consttype = kind;
+        (*new).constcollid = pg_sys::InvalidOid;
+        (*new).constvalue = pg_sys::Datum::from(value);
+        Some(new.cast())
+    }
+}
