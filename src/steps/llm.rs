@@ -136,7 +136,7 @@ impl Engine for Line<'_> {
         } = self.model;
         stats::LLM_CALLS.add(1);
         let stop: Stop = Arc::new(|| interrupt::token().is_cancelled());
-        let post = || source::post_json(url, key.as_ref(), body, rules, &stop);
+        let post = || source::post_json(url, key.as_ref(), &[], body, rules, &stop);
         match stats::LLM_US.time(post) {
             Ok(reply) => Ok(Reply {
                 status: reply.status,

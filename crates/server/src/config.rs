@@ -71,6 +71,12 @@ settings! {
     keep_hours: u64, "AI_AUDIO_SERVER_KEEP_HOURS";
     /// Jobs of all keys that may wait or run [256].
     max_jobs: usize, "AI_AUDIO_SERVER_MAX_JOBS";
+    /// Hosts that jobs may call back although their address is not public, separated by commas: `host` or `host:port` [none].
+    callback_hosts: String, "AI_AUDIO_SERVER_CALLBACK_HOSTS";
+    /// What callbacks are signed with [the SHA-256 of the API key's secret part, in hexadecimal].
+    callback_secret: String, "AI_AUDIO_SERVER_CALLBACK_SECRET";
+    /// Where results go that are given as a URL: `oss://bucket/prefix/` or `s3://bucket/prefix/` [this service].
+    result_store: String, "AI_AUDIO_SERVER_RESULT_STORE";
     /// Origins whose pages may call the service, separated by commas [none].
     cors_origins: String, "AI_AUDIO_SERVER_CORS_ORIGINS";
     /// Least important messages in the log: error, warn, info or debug [info].
@@ -122,6 +128,12 @@ pub struct Config {
     pub keep_hours: u64,
     /// Jobs at a time.
     pub max_jobs: usize,
+    /// Hosts with any address that may be called back.
+    pub callback_hosts: Vec<String>,
+    /// What callbacks are signed with; none: something of the key.
+    pub callback_secret: Option<String>,
+    /// Prefix of an object store for results, with a slash at its end.
+    pub result_store: Option<String>,
     /// Origins that CORS lets in.
     pub cors_origins: Vec<String>,
 }
@@ -215,15 +227,37 @@ impl Config {
             key_concurrency: set.key_concurrency.unwrap_or(16).max(1),
             keep_hours: set.keep_hours.unwrap_or(24).max(1),
             max_jobs: set.max_jobs.unwrap_or(256),
-            cors_origins: set
-                .cors_origins
-                .unwrap_or_default()
-                .split(',')
-                .map(str::trim)
-                .filter(|origin| !origin.is_empty())
-                .map(String::from)
-                .collect(),
+            callback_hosts: {
+                let hosts = listed(set.callback_hosts);
+                for host in &hosts {
+                    source::check_allowed_host(host)
+                        .map_err(|error| format!("callback_hosts: {error}"))?;
+                }
+                hosts
+            },
+            callback_secret: set.callback_secret.filter(|secret| !secret.is_empty()),
+            result_store: set.result_store.map(prefix).transpose()?,
+            cors_origins: listed(set.cors_origins),
         })
+    }
+}
+
+/// The items of a list with commas.
+fn listed(text: Option<String>) -> Vec<String> {
+    let text = text.unwrap_or_default();
+    let items = text.split(',').map(str::trim);
+    items
+        .filter(|item| !item.is_empty())
+        .map(String::from)
+        .collect()
+}
+
+/// A place for results in an object store.
+fn prefix(text: String) -> Result<String, String> {
+    match source::parse(&text) {
+        Ok(source::Location::Object { .. }) if text.ends_with('/') => Ok(text),
+        Ok(source::Location::Object { .. }) => Ok(text + "/"),
+        _ => Err("result_store must be oss://bucket/prefix/ or s3://bucket/prefix/".into()),
     }
 }
 

@@ -97,7 +97,7 @@ fn status_of(code: &SqlState) -> StatusCode {
         "42P01" | "3F000" => StatusCode::SERVICE_UNAVAILABLE,
         "54000" => StatusCode::PAYLOAD_TOO_LARGE,
         "57014" => StatusCode::GATEWAY_TIMEOUT,
-        "0A000" | "42704" | "42809" | "58P01" => StatusCode::BAD_REQUEST,
+        "0A000" | "42704" | "42809" | "42P09" | "58P01" => StatusCode::BAD_REQUEST,
         // The host that a URL names, not ours.
         "08006" => StatusCode::FAILED_DEPENDENCY,
         other => match &other[..2] {

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::types::Type;
 
 use crate::App;
+use crate::callbacks::{Callback, MAX_ANSWER};
 use crate::error::ApiError;
 use crate::keys;
 use crate::metrics::Counted;
@@ -52,12 +53,39 @@ impl Jobs {
             .collect();
         for id in ended {
             let error = ApiError::unavailable("the service was stopped; submit the job again");
-            let _ = finish(app, &id, Err(error)).await;
+            let (state, reply) = told(Err(error));
+            let _ = finish(app, &id, state, &reply).await;
+            let _ = called_back_never(app, &id).await;
         }
     }
 }
 
-/// Does the work now, or as a job where `asynchronous`.
+/// How work is wanted.
+pub struct Wanted {
+    asynchronous: bool,
+    callback: Option<Callback>,
+}
+
+impl Wanted {
+    /// What a request says.
+    ///
+    /// # Errors
+    /// 400.
+    pub fn of(asynchronous: Option<bool>, callback_url: Option<&str>) -> Result<Self, ApiError> {
+        let asynchronous = asynchronous == Some(true);
+        Ok(Self {
+            asynchronous,
+            callback: Callback::asked(callback_url, asynchronous)?,
+        })
+    }
+
+    /// Whether the client does not wait.
+    pub fn is_job(&self) -> bool {
+        self.asynchronous
+    }
+}
+
+/// Does the work now, or as a job.
 ///
 /// # Errors
 /// Those of the work; 429 and 503 where there is no place.
@@ -65,14 +93,14 @@ pub async fn answer<F, W>(
     app: &Arc<App>,
     caller: &Caller,
     endpoint: &'static str,
-    asynchronous: bool,
+    wanted: Wanted,
     work: W,
 ) -> Result<Response, ApiError>
 where
     W: FnOnce(Arc<Work>) -> F + Send + 'static,
     F: Future<Output = Result<Answer, ApiError>> + Send + 'static,
 {
-    if !asynchronous {
+    if !wanted.asynchronous {
         let turn = Arc::new(Work::new(app, caller, app.config.request_timeout)?);
         return Ok(work(turn).await?.into_response());
     }
@@ -85,7 +113,8 @@ where
         ));
     }
     let id = keys::token();
-    let insert = "INSERT INTO ai_audio_server.jobs (id, key, endpoint, state) VALUES ($1, $2, $3, 'waiting')";
+    let insert = "INSERT INTO ai_audio_server.jobs (id, key, endpoint, state, callback) VALUES ($1, $2, $3, 'waiting', $4)";
+    let callback = wanted.callback.as_ref().map(|_| "waiting");
     let connection = app.db.control().await?;
     connection
         .execute_typed(
@@ -94,6 +123,7 @@ where
                 (&id, Type::TEXT),
                 (&caller.key.id, Type::TEXT),
                 (&endpoint, Type::TEXT),
+                (&callback, Type::TEXT),
             ],
         )
         .await?;
@@ -104,7 +134,8 @@ where
             place: None,
             ..caller.clone()
         },
-        id.clone(),
+        (id.clone(), endpoint),
+        wanted.callback,
         work,
     );
     app.jobs.lock().insert(id.clone(), tokio::spawn(running));
@@ -117,12 +148,17 @@ where
     Ok(response)
 }
 
-async fn run<F, W>(app: Arc<App>, caller: Caller, id: String, work: W)
-where
+async fn run<F, W>(
+    app: Arc<App>,
+    caller: Caller,
+    (id, endpoint): (String, &'static str),
+    callback: Option<Callback>,
+    work: W,
+) where
     W: FnOnce(Arc<Work>) -> F + Send + 'static,
     F: Future<Output = Result<Answer, ApiError>> + Send + 'static,
 {
-    let _counted = Counted::new("ai_audio_jobs", 1.0);
+    let counted = Counted::new("ai_audio_jobs", 1.0);
     let outcome = async {
         // A job waits as long as it takes for a place; the table of jobs bounds how many do.
         let mut waited = 0_u32;
@@ -148,10 +184,23 @@ where
         }
     };
     // None: somebody cancelled it through another instance.
-    if let Some(outcome) = outcome.await
-        && let Err(error) = finish(&app, &id, outcome).await
-    {
-        tracing::error!(error = %error, "the end of a job could not be noted");
+    if let Some(outcome) = outcome.await {
+        let (state, reply) = told(outcome);
+        if let Err(error) = finish(&app, &id, state, &reply).await {
+            tracing::error!(error = %error, "the end of a job could not be noted");
+        }
+        drop(counted);
+        if let Some(callback) = callback {
+            let url = format!("{}/jobs/{id}", caller.base_url);
+            let answer = (reply.len() <= MAX_ANSWER).then_some(reply);
+            let answer = answer.and_then(|answer| RawValue::from_string(answer).ok());
+            let body = json!({"id": id, "endpoint": endpoint, "state": state, "url": url, "answer": answer});
+            let outcome = callback.deliver(&app, &caller.key, body.to_string()).await;
+            tracing::info!(job = id, outcome, "callback");
+            if let Err(error) = called_back(&app, &id, &outcome).await {
+                tracing::error!(error = %error, "the end of a callback could not be noted");
+            }
+        }
     }
     app.jobs.lock().remove(&id);
 }
@@ -190,16 +239,38 @@ async fn beat(app: &App, id: &str, state: &str, progress: Option<String>) -> boo
     noted.await != Ok(0)
 }
 
-async fn finish(app: &App, id: &str, outcome: Result<Answer, ApiError>) -> Result<(), ApiError> {
-    let (state, reply) = match outcome {
+/// How a job ended, and what its client is told.
+fn told(outcome: Result<Answer, ApiError>) -> (&'static str, String) {
+    match outcome {
         Ok(answer) => ("done", answer.to_text()),
         Err(error) => (
             "failed",
             json!({"code": error.status.as_u16(), "message": error.message, "result": null})
                 .to_string(),
         ),
-    };
-    let sql = "UPDATE ai_audio_server.jobs SET state = $2, reply = $3, seen_at = now(), finished_at = now(), progress = NULL WHERE id = $1";
+    }
+}
+
+/// Notes that nobody will call the client any more.
+async fn called_back_never(app: &App, id: &str) -> Result<(), ApiError> {
+    let sql = "UPDATE ai_audio_server.jobs SET callback = 'failed: the service was stopped' WHERE id = $1 AND callback = 'waiting'";
+    let connection = app.db.control().await?;
+    connection.execute_typed(sql, &[(&id, Type::TEXT)]).await?;
+    Ok(())
+}
+
+/// Notes how the client was called.
+async fn called_back(app: &App, id: &str, outcome: &str) -> Result<(), ApiError> {
+    let sql = "UPDATE ai_audio_server.jobs SET callback = $2 WHERE id = $1";
+    let connection = app.db.control().await?;
+    let params = [(&id as _, Type::TEXT), (&outcome as _, Type::TEXT)];
+    connection.execute_typed(sql, &params).await?;
+    Ok(())
+}
+
+async fn finish(app: &App, id: &str, state: &str, reply: &str) -> Result<(), ApiError> {
+    let sql = "UPDATE ai_audio_server.jobs SET state = $2, reply = $3, seen_at = now(), finished_at = now(), progress = NULL
+               WHERE id = $1 AND finished_at IS NULL";
     // The database may be on its way back.
     for wait in [1, 2, 4, 8, 0] {
         let noted = async {
@@ -238,7 +309,7 @@ pub async fn show(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let sql = "SELECT CASE WHEN finished_at IS NULL AND seen_at < now() - $3 * interval '1 second' THEN 'lost' ELSE state END,
-                 endpoint, progress, reply, to_json(created_at)::text, to_json(started_at)::text, to_json(finished_at)::text
+                 endpoint, progress, reply, to_json(created_at)::text, to_json(started_at)::text, to_json(finished_at)::text, callback
                FROM ai_audio_server.jobs WHERE id = $1 AND key = $2";
     let lost = f64::from(LOST);
     let connection = app.db.control().await?;
@@ -266,6 +337,7 @@ pub async fn show(
         result[name] = json!(json_or_null(at));
     }
     result["answer"] = json!(answer);
+    result["callback"] = json!(text(7));
     Ok(Answer::of(result).into_response())
 }
 

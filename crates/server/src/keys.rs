@@ -13,7 +13,7 @@ const PREFIX: &str = "aia_";
 const ID_LENGTH: usize = 11;
 
 /// A key that was let in.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Key {
     /// Its public part.
     pub id: String,
@@ -23,6 +23,8 @@ pub struct Key {
     pub rate: Option<f64>,
     /// Requests at a time, where the key has its own.
     pub concurrency: Option<usize>,
+    /// SHA-256 of its secret part in hexadecimal, which both sides know: what callbacks are signed with.
+    pub secret_hash: String,
 }
 
 /// `length` random bytes.
@@ -89,6 +91,7 @@ pub async fn authenticate(db: &Db, key: &str) -> Result<Key, ApiError> {
             concurrency: row
                 .get::<_, Option<i32>>(3)
                 .and_then(|n| usize::try_from(n).ok()),
+            secret_hash: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
         }),
         _ => Err(wrong()),
     }

@@ -2,6 +2,7 @@
 // What stands in brackets in the options' descriptions is a default, as `--help` shows it.
 #![allow(rustdoc::broken_intra_doc_links)]
 
+mod callbacks;
 mod config;
 mod console;
 mod db;

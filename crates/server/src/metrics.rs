@@ -20,6 +20,10 @@ pub fn install() -> Result<PrometheusHandle, String> {
         .and_then(PrometheusBuilder::install_recorder)
         .map_err(|error| error.to_string())?;
     metrics::describe_counter!("ai_audio_requests_total", "Requests, by route and status");
+    metrics::describe_counter!(
+        "ai_audio_callbacks_total",
+        "Calls of clients whose jobs had ended, by outcome"
+    );
     metrics::describe_histogram!(LATENCY, "Time from the request's headers to the answer's");
     metrics::describe_counter!("ai_audio_audio_seconds_total", "Seconds of audio worked on");
     metrics::describe_counter!(
@@ -64,6 +68,11 @@ pub fn audio_seconds(seconds: f64) {
 /// A request was turned away.
 pub fn refused(reason: &'static str) {
     counter!("ai_audio_refused_total", "reason" => reason).increment(1);
+}
+
+/// A job's end was told, or could not be.
+pub fn callback(outcome: &'static str) {
+    counter!("ai_audio_callbacks_total", "outcome" => outcome).increment(1);
 }
 
 /// A gauge that moves up while the value lives.

@@ -136,6 +136,8 @@ pub struct JobState {
     finished_at: Option<String>,
     /// What the endpoint would have answered.
     answer: Value,
+    /// Where a `callback_url` was given: `waiting`, `delivered`, or `failed: ` and why.
+    callback: Option<String>,
 }
 
 /// A refusal or a failure.

@@ -8,15 +8,53 @@ use axum::response::{IntoResponse, Response};
 use tokio_postgres::types::Type;
 
 use crate::App;
+use crate::db::Access;
 use crate::error::ApiError;
 use crate::keys;
-use crate::work::Caller;
+use crate::work::{Caller, Work, text};
 
-/// Keeps a result; its URL.
+/// Longest validity of a temporary URL of a store, seconds.
+const LONGEST: u64 = 7 * 24 * 3600;
+
+/// Keeps a result, here or in the store that is configured; its URL.
 ///
 /// # Errors
-/// 503.
-pub async fn keep(
+/// 403 and 424 of the store; 503.
+pub async fn keep(work: &Work, content_type: &str, content: &[u8]) -> Result<String, ApiError> {
+    match &work.app.config.result_store {
+        Some(prefix) => store(work, prefix, content_type, content).await,
+        None => keep_here(&work.app, &work.caller, content_type, content).await,
+    }
+}
+
+/// Writes a result to an object store as the key's role; a temporary URL of it.
+async fn store(
+    work: &Work,
+    prefix: &str,
+    content_type: &str,
+    content: &[u8],
+) -> Result<String, ApiError> {
+    let end = match content_type {
+        "application/json" => "json",
+        "audio/flac" => "flac",
+        "audio/wav" => "wav",
+        _ => "bin",
+    };
+    let name = format!("{prefix}{}.{end}", keys::token());
+    let seconds = (work.app.config.keep_hours.saturating_mul(3600)).min(LONGEST) as i32;
+    let session = work.session(Access::Write).await?;
+    let sql = "SELECT ai_audio_presign(ai_audio_put($1, $2), $3)";
+    let params = [
+        text(&name),
+        (&content as _, Type::BYTEA),
+        (&seconds as _, Type::INT4),
+    ];
+    let url: Option<String> = session.value(sql, &params).await?;
+    session.commit().await?;
+    url.ok_or_else(|| ApiError::unavailable("the result could not be kept"))
+}
+
+async fn keep_here(
     app: &App,
     caller: &Caller,
     content_type: &str,

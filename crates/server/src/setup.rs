@@ -49,6 +49,7 @@ CREATE TABLE IF NOT EXISTS ai_audio_server.jobs (
   finished_at timestamptz,
   seen_at timestamptz NOT NULL DEFAULT now()
 );
+ALTER TABLE ai_audio_server.jobs ADD COLUMN IF NOT EXISTS callback text;
 CREATE INDEX IF NOT EXISTS jobs_created_at ON ai_audio_server.jobs (created_at);
 ";
 
@@ -154,7 +155,10 @@ async fn relation(client: &tokio_postgres::Client, name: &str) -> Result<bool, S
 /// Without the service's own tables there is no service.
 pub async fn prepare(config: &Config) -> Result<(), String> {
     let client = connect(config).await?;
-    let own = relation(&client, "ai_audio_server.jobs").await?;
+    // The newest of what `init` makes.
+    let newest = "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('ai_audio_server.jobs') AND attname = 'callback')";
+    let rows = client.query_typed(newest, &[]).await;
+    let own: bool = rows.map_err(|error| in_full(&error))?[0].get(0);
     let library = relation(&client, &config.library.quoted()).await?;
     drop(client);
     if own && library {

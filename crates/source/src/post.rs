@@ -1,7 +1,7 @@
 use std::time::{Duration, SystemTime};
 
 use reqwest::Method;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use url::Url;
 
 use crate::wire::{Answer, Ask, Payload, Session, Stop, Target};
@@ -18,7 +18,7 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
-/// Posts JSON to a service, with `key` as its bearer token (RFC 6750).
+/// Posts JSON to a service, with `key` as its bearer token (RFC 6750), and `more` headers, whose names are in lower case.
 ///
 /// The guard, the limits and the stopping are those of [`fetch()`](crate::fetch()): name the service's own host in
 /// [`FetchRules::allowed_hosts`] where an administrator chose it. Redirects are not followed: the key is for this service
@@ -29,6 +29,7 @@ pub struct Reply {
 pub fn post_json(
     url: &Url,
     key: Option<&Secret>,
+    more: &[(&'static str, &str)],
     json: Vec<u8>,
     rules: &FetchRules,
     stop: &Stop,
@@ -37,6 +38,11 @@ pub fn post_json(
     let mut headers = vec![(CONTENT_TYPE, plain.clone()), (ACCEPT, plain)];
     if let Some(key) = key {
         headers.push((AUTHORIZATION, bearer(key)?));
+    }
+    for (name, value) in more {
+        let value = HeaderValue::from_str(value);
+        let value = value.map_err(|_| Error::Setup(format!("{name} cannot be a header")))?;
+        headers.push((HeaderName::from_static(name), value));
     }
     let payload = Payload {
         bytes: json.into(),
@@ -121,7 +127,14 @@ mod tests {
     fn post(server: &Server, rules: &FetchRules) -> Result<Reply, Error> {
         let key = Secret::new("sk-secret");
         let url = server.url("/v1/chat/completions");
-        post_json(&url, Some(&key), b"{}".to_vec(), rules, &never())
+        post_json(
+            &url,
+            Some(&key),
+            &[("x-signature", "sha256=00")],
+            b"{}".to_vec(),
+            rules,
+            &never(),
+        )
     }
 
     #[test]
@@ -137,6 +150,7 @@ mod tests {
             "authorization: bearer sk-secret",
             "content-type: application/json",
             "content-length: 2",
+            "x-signature: sha256=00",
         ] {
             assert!(head.contains(line), "{head}");
         }
@@ -192,7 +206,8 @@ mod tests {
         let ended = std::thread::scope(|scope| {
             let (rules, url, seen) = (rules(&server), server.url("/"), Arc::clone(&raised));
             let stop: Stop = Arc::new(move || seen.load(Ordering::Relaxed));
-            let posting = scope.spawn(move || post_json(&url, None, Vec::new(), &rules, &stop));
+            let posting =
+                scope.spawn(move || post_json(&url, None, &[], Vec::new(), &rules, &stop));
             std::thread::sleep(Duration::from_millis(100));
             raised.store(true, Ordering::Relaxed);
             let from = Instant::now();
@@ -209,6 +224,7 @@ mod tests {
         let wrong = post_json(
             &server.url("/"),
             Some(&key),
+            &[],
             Vec::new(),
             &rules(&server),
             &never(),

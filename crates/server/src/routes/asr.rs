@@ -23,7 +23,7 @@ use crate::App;
 use crate::db::Access;
 use crate::error::ApiError;
 use crate::input::{Input, Recording};
-use crate::jobs;
+use crate::jobs::{self, Wanted};
 use crate::openapi::{Accepted, Success, Upload};
 use crate::results;
 use crate::work::{Answer, Caller, Work, text};
@@ -80,6 +80,9 @@ pub struct AsrRequest {
     /// Do it as a job.
     #[serde(rename = "async")]
     asynchronous: Option<bool>,
+    /// Where the job's end is told: a URL that takes a signed POST.
+    #[schema(max_length = 2048)]
+    callback_url: Option<String>,
 }
 
 /// What is given back.
@@ -159,7 +162,7 @@ pub async fn transcribe(
         &app,
         &caller,
         "/bailian/funasr/asr",
-        asked.asynchronous == Some(true),
+        Wanted::of(asked.asynchronous, asked.callback_url.as_deref())?,
         move |work| async move {
             let session = work.session(Access::Read).await?;
             let sql = format!(
@@ -177,10 +180,9 @@ pub async fn transcribe(
             let said =
                 said.ok_or_else(|| ApiError::bad("there is nothing to hear in the recording"))?;
             let answer = match output {
-                Output::Url => Answer::of(
-                    results::keep(&work.app, &work.caller, "application/json", said.as_bytes())
-                        .await?,
-                ),
+                Output::Url => {
+                    Answer::of(results::keep(&work, "application/json", said.as_bytes()).await?)
+                }
                 Output::Json => Answer::new(
                     RawValue::from_string(said)
                         .map_err(|error| ApiError::bad(error.to_string()))?,

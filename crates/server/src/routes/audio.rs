@@ -15,7 +15,7 @@ use crate::App;
 use crate::db::{Access, Session};
 use crate::error::ApiError;
 use crate::input::{Input, Recording};
-use crate::jobs;
+use crate::jobs::{self, Wanted};
 use crate::openapi::{Accepted, Embedding, Success, Upload};
 use crate::results;
 use crate::work::{Answer, Caller, text};
@@ -43,6 +43,9 @@ pub struct EmbeddingRequest {
     /// Do it as a job.
     #[serde(rename = "async")]
     asynchronous: Option<bool>,
+    /// Where the job's end is told: a URL that takes a signed POST.
+    #[schema(max_length = 2048)]
+    callback_url: Option<String>,
 }
 
 /// The voiceprint of a recording.
@@ -64,7 +67,7 @@ pub async fn embedding(
         &app,
         &caller,
         "/audio/embedding",
-        asked.asynchronous == Some(true),
+        Wanted::of(asked.asynchronous, asked.callback_url.as_deref())?,
         move |work| async move {
             let session = work.session(Access::Read).await?;
             let sql = format!(
@@ -109,6 +112,9 @@ pub struct AudioRequest {
     /// Do it as a job.
     #[serde(rename = "async")]
     asynchronous: Option<bool>,
+    /// Where the job's end is told: a URL that takes a signed POST.
+    #[schema(max_length = 2048)]
+    callback_url: Option<String>,
 }
 
 /// A query on a recording `$1` with options `$2`, whose only value is JSON.
@@ -116,26 +122,20 @@ async fn ask(
     app: &Arc<App>,
     caller: &Caller,
     endpoint: &'static str,
-    asynchronous: bool,
+    wanted: Wanted,
     recording: Recording,
     options: Map<String, Value>,
     sql: String,
 ) -> Result<Response, ApiError> {
     let options = Value::Object(options).to_string();
-    jobs::answer(
-        app,
-        caller,
-        endpoint,
-        asynchronous,
-        move |work| async move {
-            let session = work.session(Access::Read).await?;
-            let mut bytes: &[u8] = &[];
-            let result = session
-                .json(&sql, &[recording.param(&mut bytes), text(&options)])
-                .await?;
-            Ok(Answer::new(result).warned(session.commit().await?))
-        },
-    )
+    jobs::answer(app, caller, endpoint, wanted, move |work| async move {
+        let session = work.session(Access::Read).await?;
+        let mut bytes: &[u8] = &[];
+        let result = session
+            .json(&sql, &[recording.param(&mut bytes), text(&options)])
+            .await?;
+        Ok(Answer::new(result).warned(session.commit().await?))
+    })
     .await
 }
 
@@ -162,7 +162,7 @@ pub async fn quality(
         &app,
         &caller,
         "/audio/quality",
-        asked.asynchronous == Some(true),
+        Wanted::of(asked.asynchronous, asked.callback_url.as_deref())?,
         recording,
         options,
         sql,
@@ -198,6 +198,9 @@ pub struct DiarizeRequest {
     /// Do it as a job.
     #[serde(rename = "async")]
     asynchronous: Option<bool>,
+    /// Where the job's end is told: a URL that takes a signed POST.
+    #[schema(max_length = 2048)]
+    callback_url: Option<String>,
 }
 
 /// Who speaks when.
@@ -231,7 +234,7 @@ pub async fn diarize(
         &app,
         &caller,
         "/audio/diarize",
-        asked.asynchronous == Some(true),
+        Wanted::of(asked.asynchronous, asked.callback_url.as_deref())?,
         recording,
         options,
         sql,
@@ -272,6 +275,9 @@ pub struct EnhanceRequest {
     /// Do it as a job; the result is a URL.
     #[serde(rename = "async")]
     asynchronous: Option<bool>,
+    /// Where the job's end is told: a URL that takes a signed POST.
+    #[schema(max_length = 2048)]
+    callback_url: Option<String>,
 }
 
 /// How a recording is given back.
@@ -311,7 +317,7 @@ pub async fn enhance(
     } else {
         "audio/wav"
     };
-    let asynchronous = asked.asynchronous == Some(true);
+    let wanted = Wanted::of(asked.asynchronous, asked.callback_url.as_deref())?;
     let options = Value::Object(options).to_string();
     let cleaned = move |session: Session| async move {
         require(&session, "ai_audio_enhance").await?;
@@ -327,15 +333,15 @@ pub async fn enhance(
         let cleaned = cleaned.ok_or_else(|| ApiError::bad("there is nothing in the recording"))?;
         Ok::<_, ApiError>((cleaned, warnings))
     };
-    if asynchronous || asked.output_type == Some(EnhanceOutput::Url) {
+    if wanted.is_job() || asked.output_type == Some(EnhanceOutput::Url) {
         return jobs::answer(
             &app,
             &caller,
             "/audio/enhance",
-            asynchronous,
+            wanted,
             move |work| async move {
                 let (cleaned, warnings) = cleaned(work.session(Access::Read).await?).await?;
-                let url = results::keep(&work.app, &work.caller, kind, &cleaned).await?;
+                let url = results::keep(&work, kind, &cleaned).await?;
                 Ok(Answer::of(url).warned(warnings))
             },
         )
@@ -394,6 +400,9 @@ pub struct InspectRequest {
     /// Do it as a job.
     #[serde(rename = "async")]
     asynchronous: Option<bool>,
+    /// Where the job's end is told: a URL that takes a signed POST.
+    #[schema(max_length = 2048)]
+    callback_url: Option<String>,
 }
 
 /// What a recording violates of a policy, with quotes and times.
@@ -428,7 +437,7 @@ pub async fn inspect(
         }
     };
     let options = Value::Object(options).to_string();
-    jobs::answer(&app, &caller, "/audio/inspect", asked.asynchronous == Some(true), move |work| async move {
+    jobs::answer(&app, &caller, "/audio/inspect", Wanted::of(asked.asynchronous, asked.callback_url.as_deref())?, move |work| async move {
         // A language model may be asked, which no read-only transaction forbids; the function may still note what it did.
         let session = work.session(Access::Write).await?;
         require(&session, "ai_audio_inspect").await?;
