@@ -204,6 +204,7 @@ mod tests {
             role: "r".into(),
             rate: None,
             concurrency: None,
+            secret_hash: String::new(),
         }
     }
 
