@@ -1,4 +1,4 @@
-//! Every setting of the extension.
+//! Every setting of the extension. One long file: a list, which is read from top to bottom.
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::path::{Path, PathBuf};

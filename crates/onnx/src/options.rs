@@ -57,6 +57,10 @@ pub(crate) fn builder(
         .with_config_entry("session.force_spinning_stop", "1")
         .map_err(ort::Error::from)?
         .with_execution_providers(providers)
+        .map_err(ort::Error::from)?
+        // Without an arena a pattern is one block for all activations of a run, tens of megabytes that the C library maps and
+        // faults in anew each time. One by one they are found again on its heap, and take less together.
+        .with_memory_pattern(false)
         .map_err(ort::Error::from)?;
     if int8_saturates() {
         builder = builder
