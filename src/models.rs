@@ -89,6 +89,8 @@ pub struct Model {
     pub built_in: bool,
     /// A speaker model's network for narrow recordings.
     pub narrow: Option<PathBuf>,
+    /// Whether a speech recognition model that can do either writes numerals and punctuation, unless a call says.
+    pub itn: Option<bool>,
 }
 
 /// The manifest, as far as it matters at run time.
@@ -146,6 +148,7 @@ impl Entry {
                 .narrow
                 .as_ref()
                 .map(|file| settings::model_dir().join(file)),
+            itn: None,
         }
     }
 }
@@ -160,6 +163,8 @@ pub struct Config {
     pub languages: Vec<String>,
     /// SPDX name of its licence.
     pub licence: Option<String>,
+    /// Whether it writes numerals and punctuation, unless a call says.
+    pub itn: Option<bool>,
 }
 
 impl Model {
@@ -199,6 +204,7 @@ impl Model {
                     sha256: row["sha256"].value()?,
                     built_in: false,
                     narrow: None,
+                    itn: config.itn,
                 })
             })
             .collect()

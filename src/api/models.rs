@@ -142,7 +142,17 @@ fn register(name: &str, task: &str, path: &Path, config: Map<String, Value>) -> 
     let file = path.to_path_buf();
     models::forget(path); // a file that was replaced must not be judged by its old content
     let (dimensions, sha256) = interrupt::run(|cancel| -> Result<_, Error> {
-        let dimensions = load(&engine, &unregistered(task, &file))?;
+        let model = unregistered(task, &file);
+        let dimensions = load(&engine, &model)?;
+        let has_itn = || match task {
+            Task::SpeechRecognition => Ok(engine.load(&model, transcribe::Model::open)?.has_itn()),
+            _ => Ok::<_, Error>(false),
+        };
+        if parsed.itn.is_some() && !has_itn()? {
+            return Err(Error::Options(
+                "config: itn is for models that can write either, as SenseVoice".into(),
+            ));
+        }
         Ok((dimensions, sha256_of(&file, cancel)?))
     })?;
     let taken = query::one::<bool>(
@@ -209,6 +219,7 @@ fn unregistered(task: Task, path: &Path) -> Model {
         sha256: None,
         built_in: false,
         narrow: None,
+        itn: None,
     }
 }
 

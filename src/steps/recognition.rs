@@ -45,6 +45,8 @@ pub struct RecognitionOptions {
     pub word_timestamps: bool,
     beam_size: Option<u32>,
     temperature: Option<f32>,
+    /// Whether numbers are numerals and sentences have punctuation.
+    itn: Option<bool>,
     /// Whether to tell speakers apart.
     diarization: Option<bool>,
     diarization_mode: Mode,
@@ -121,6 +123,7 @@ impl RecognitionOptions {
             words: self.word_timestamps,
             beam_size: self.beam_size.map(|n| n as usize),
             temperature: self.temperature,
+            itn: self.itn,
         })
     }
 
@@ -231,6 +234,7 @@ impl Recognition {
         let mut options = own.checked()?;
         let name = call.model.as_deref().unwrap_or(DEFAULT_MODEL);
         let model = Model::find(name, Task::SpeechRecognition)?;
+        options.itn = own.itn.or(model.itn);
         let detector = Model::find("vad", Task::VoiceActivityDetection)?;
         let selection = Common {
             channel: single(common.channel),
@@ -266,6 +270,10 @@ impl Recognition {
                 engine.load(&model, transcribe::Model::open)?,
             ))
         })?;
+        if own.itn.is_some() && !model.has_itn() {
+            let message = "itn is for models that can write either, as SenseVoice";
+            return Err(Error::Options(message.into()));
+        }
         let each = |n: u32| {
             (0..n.max(1))
                 .map(|i| (i, audio::Channel::Index(i)))

@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use sql_tests::{ClientExt, Database, Role, Scratch, SqlState, clip, tone, wav};
 
@@ -327,5 +328,108 @@ fn jsonb_that_is_no_configuration_is_a_clear_error() {
     assert_eq!(
         client.value::<i64>("SELECT count(*) FROM ai_audio_models WHERE name = 'mine'"),
         1
+    );
+}
+
+/// A copy of a network of the published inputs and outputs of SenseVoice or Paraformer, in a folder that the server can read.
+fn funasr(scratch: &Scratch, name: &str) -> String {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../crates/transcribe/tests/fixtures/funasr")
+        .join(name);
+    let folder = scratch.path(name);
+    fs::create_dir(&folder).expect("a directory");
+    fs::set_permissions(&folder, Permissions::from_mode(0o755)).expect("permissions");
+    for entry in fs::read_dir(source).expect("fixtures") {
+        let entry = entry.expect("an entry");
+        let content = fs::read(entry.path()).expect("a file");
+        scratch.file(&format!("{name}/{}", entry.file_name().display()), &content);
+    }
+    folder.display().to_string()
+}
+
+#[test]
+fn sensevoice_and_paraformer_are_known_by_their_folders() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let mut client = database.connect();
+    for (name, folder, config) in [
+        (
+            "sense",
+            "sensevoice-sherpa",
+            r#"{"aliases": ["sensevoice-v1", "fun-asr"]}"#,
+        ),
+        ("plain", "sensevoice-funasr", r#"{"itn": false}"#),
+        (
+            "para",
+            "paraformer-funasr",
+            r#"{"aliases": ["paraformer-v2"]}"#,
+        ),
+    ] {
+        let path = funasr(&scratch, folder);
+        client.run(&format!(
+            "SELECT ai_audio_register_model('{name}', 'speech-recognition', '{path}', '{config}')"
+        ));
+    }
+    let clip = clip("june-1.wav");
+    let part = "start_time: 0, end_time: 2000";
+    for (model, options, wanted) in [
+        ("sense", "", "你好300元。"),
+        ("sensevoice-v1", ", itn: false", "你好三百元"),
+        ("fun-asr", ", lang: \"en\"", "hello world."),
+        ("plain", "", "你好三百元"),
+        ("plain", ", itn: true", "你好300元。"),
+        ("paraformer-v2", "", "你好 world CCTV 再见"),
+        ("para", ", lang: \"zh-TW\"", "你好 world CCTV 再見"),
+    ] {
+        let text: String = client.value(&format!(
+            "SELECT ai_audio_transcribe('{model}', '{clip}', '{{{part}{options}}}')"
+        ));
+        assert_eq!(text, wanted, "{model}{options}");
+    }
+    // From the optimised copy in the cache, too, which must know the metadata.
+    let again: String = database.connect().value(&format!(
+        "SELECT string_agg(language || ' ' || text, '|')
+           FROM ai_audio_sentences('{clip}', 'sense', '{{{part}, diarization: false}}')"
+    ));
+    assert_eq!(again, "zh 你好300元。");
+    let spoken: String = client.value(&format!(
+        "SELECT language FROM ai_audio_detect_language('{clip}', 'sense')"
+    ));
+    assert_eq!(spoken, "zh");
+}
+
+#[test]
+fn a_choice_that_a_speech_model_does_not_have_is_refused() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let mut client = database.connect();
+    let path = funasr(&scratch, "paraformer-sherpa");
+    let register = |config: &str| {
+        format!(
+            "SELECT ai_audio_register_model('para', 'speech-recognition', '{path}', '{config}')"
+        )
+    };
+    let invalid = SqlState::INVALID_PARAMETER_VALUE;
+    client.fails(
+        &register(r#"{"itn": true}"#),
+        invalid.clone(),
+        &["itn", "SenseVoice"],
+    );
+    client.run(&register("{}"));
+    let clip = clip("june-1.wav");
+    client.fails(
+        &format!("SELECT ai_audio_transcribe('para', '{clip}', '{{itn: true}}')"),
+        invalid.clone(),
+        &["itn"],
+    );
+    client.fails(
+        &format!("SELECT ai_audio_transcribe('para', '{clip}', '{{lang: \"de\"}}')"),
+        invalid,
+        &["zh, en, yue, ja, ko"],
+    );
+    fs::remove_file(scratch.path("paraformer-sherpa/tokens.txt")).expect("removed");
+    client.run("SELECT ai_audio_drop_model('para')");
+    client.fails(
+        &register("{}"),
+        SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+        &["tokens.json or tokens.txt"],
     );
 }

@@ -1,8 +1,9 @@
-//! Kaldi filter-bank features, exactly as CAM++ was trained on them.
+//! Kaldi filter-bank features, exactly as CAM++ and FunASR's models were trained on them.
 //!
-//! 80 mel bins from 20 Hz to 8 kHz, 25 ms Povey window every 10 ms, DC removed, pre-emphasis 0.97, FFT of 512, power spectrum,
-//! natural log floored at the smallest positive `f32` step, no dither, no energy, only whole windows (`snip_edges`); then the mean
-//! over time of each bin is subtracted. Source: Kaldi's `feature-fbank`, as 3D-Speaker's `processor.py` calls it.
+//! 80 mel bins from 20 Hz to 8 kHz, a 25 ms window every 10 ms, DC removed, pre-emphasis 0.97, FFT of 512, power spectrum,
+//! natural log floored at the smallest positive `f32` step, no dither, no energy, only whole windows (`snip_edges`). CAM++ takes
+//! a Povey window, and the mean over time of each bin is subtracted (3D-Speaker's `processor.py`); SenseVoice and Paraformer take
+//! a Hamming window of samples in 16 bits (FunASR's `WavFrontend`). Source: Kaldi's `feature-fbank`.
 
 use std::f64::consts::PI;
 use std::sync::Arc;
@@ -30,6 +31,25 @@ pub fn frames(samples: usize) -> usize {
     }
 }
 
+/// How the samples of a frame are weighed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// Kaldi's own: Hann's to the power of 0.85.
+    Povey,
+    /// Hamming's.
+    Hamming,
+}
+
+impl Window {
+    fn weight(self, n: usize) -> f64 {
+        let cosine = (2.0 * PI * n as f64 / (WINDOW - 1) as f64).cos();
+        match self {
+            Window::Povey => (0.5 - 0.5 * cosine).powf(0.85),
+            Window::Hamming => 0.54 - 0.46 * cosine,
+        }
+    }
+}
+
 /// The feature extractor. It keeps its plan and buffers, so reuse one.
 pub struct Fbank {
     fft: Arc<dyn RealToComplex<f32>>,
@@ -48,13 +68,19 @@ impl Default for Fbank {
 }
 
 impl Fbank {
-    /// Plans the FFT and lays out window and filters.
+    /// Plans the FFT and lays out window and filters, as CAM++ takes them.
     pub fn new() -> Self {
+        Self::with(Window::Povey, 1.0)
+    }
+
+    /// The same with a window, for samples that are multiplied by `scale` first: 32768 for models of samples in 16 bits.
+    pub fn with(window: Window, scale: f32) -> Self {
         let fft = RealFftPlanner::new().plan_fft_forward(FFT);
-        let povey =
-            |n: usize| (0.5 - 0.5 * (2.0 * PI * n as f64 / (WINDOW - 1) as f64).cos()).powf(0.85);
         Fbank {
-            window: (0..WINDOW).map(|n| povey(n) as f32).collect(),
+            // All before the window is linear, so it can scale, too.
+            window: (0..WINDOW)
+                .map(|n| window.weight(n) as f32 * scale)
+                .collect(),
             filters: kaldi_filters(),
             frame: fft.make_input_vec(),
             spectrum: fft.make_output_vec(),
@@ -72,6 +98,19 @@ impl Fbank {
 
     /// As [`Fbank::compute`], and the mean over time of each bin's power, which is not floored.
     pub fn compute_with_power(&mut self, samples: &[f32]) -> (Vec<f32>, [f64; BINS]) {
+        let (mut features, power) = self.log_power(samples);
+        subtract_mean(&mut features);
+        let frames = frames(samples.len()).max(1) as f64;
+        (features, power.map(|power| power / frames))
+    }
+
+    /// As [`Fbank::compute`], without subtracting a mean.
+    pub fn compute_log(&mut self, samples: &[f32]) -> Vec<f32> {
+        self.log_power(samples).0
+    }
+
+    /// Logarithms of each frame's power in each bin, and the sum of that power over time.
+    fn log_power(&mut self, samples: &[f32]) -> (Vec<f32>, [f64; BINS]) {
         let mut features = vec![0.0; frames(samples.len()) * BINS];
         let mut power = [0.0; BINS];
         for (row, start) in features.chunks_exact_mut(BINS).zip((0..).step_by(SHIFT)) {
@@ -82,9 +121,7 @@ impl Fbank {
                 *value = ln(value.max(f32::EPSILON));
             }
         }
-        subtract_mean(&mut features);
-        let frames = frames(samples.len()).max(1) as f64;
-        (features, power.map(|power| power / frames))
+        (features, power)
     }
 
     /// Power that a frame of white noise of variance 1 has in each bin.

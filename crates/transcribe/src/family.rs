@@ -36,6 +36,9 @@ pub struct Options {
     pub beam_size: Option<usize>,
     /// Sampling temperature; absent: 0, and higher ones for chunks that fail.
     pub temperature: Option<f32>,
+    /// Whether numbers are numerals and sentences have punctuation (inverse text normalisation), for models that write
+    /// either ([`crate::Model::has_itn`]); absent: they are.
+    pub itn: Option<bool>,
 }
 
 /// What a model made of a chunk.
@@ -72,11 +75,22 @@ pub trait Family: Send {
     fn languages(
         &mut self,
         chunks: &[Chunk],
+        options: &Options,
         cancel: &Cancel,
     ) -> Result<Vec<Vec<(Language, f32)>>, Error>;
 
     /// Gives up what [`Family::languages`] kept.
     fn forget(&mut self) {}
+
+    /// Whether it may leave out speech that it would recognise by itself: models that write text token by token stop early.
+    fn leaves_out(&self) -> bool {
+        true
+    }
+
+    /// Whether [`Options::itn`] is a choice.
+    fn has_itn(&self) -> bool {
+        false
+    }
 }
 
 /// The files of a model.
@@ -99,7 +113,7 @@ impl Files {
                 .ok_or_else(|| onnx::Error::Model {
                     path: folder.into(),
                     reason: format!(
-                        "the folder holds no {}{} (or a variant of it)",
+                        "the folder holds no {}{} (or a variant of it), nor model.onnx (SenseVoice, Paraformer)",
                         stems[0], ends[0]
                     ),
                 })

@@ -1,10 +1,12 @@
-//! Speech to text: recordings of any length in, sentences with times out, by Whisper and Moonshine models.
+//! Speech to text: recordings of any length in, sentences with times out, by Whisper, Moonshine, SenseVoice and
+//! Paraformer models.
 //!
 //! A [`Transcriber`] streams (`transcriber.rs`): samples are read in blocks, silero VAD finds speech in them, speech is packed into
 //! chunks of at most the model's window, cut at pauses (`pack.rs`), each in its language (`stretch.rs`), chunks go through the model in batches (`model.rs`), and their
 //! words become sentences (`sentences.rs`). Memory does not grow with the recording.
 //!
-//! Inside a model of a family (`family.rs`: `whisper/`, `moonshine.rs`), a file per stage:
+//! Inside a model of a family (`family.rs`: `whisper/`, `moonshine.rs`, `funasr/`), a file per stage; SenseVoice and Paraformer
+//! have no decoder and no search:
 //!
 //! 1. `decoder.rs`: the network, from encoded audio and tokens to logits, with its cache; `tokenizer.rs`: tokens and text;
 //! 2. `search.rs`, `beam.rs`, `logits.rs`: from logits to a text;
@@ -13,7 +15,7 @@
 //!
 //! What is made of sentences: [`speakers`] (who said them), [`subtitles`], [`document`] (other APIs' JSON).
 //!
-//! Sources: OpenAI Whisper (decoding rules, word timing), WhisperX (VAD, then batches), Moonshine (output cap).
+//! Sources: OpenAI Whisper (decoding rules, word timing), WhisperX (VAD, then batches), Moonshine (output cap), FunASR.
 #![warn(missing_docs)]
 
 mod align;
@@ -22,6 +24,7 @@ mod decoder;
 pub mod document;
 mod error;
 mod family;
+mod funasr;
 mod guard;
 mod hanzi;
 mod languages;

@@ -5,6 +5,7 @@ use std::path::Path;
 use onnx::{Error, Runtime, Session, SessionOptions};
 
 use crate::family::{Family, Files};
+use crate::funasr;
 use crate::moonshine::Moonshine;
 use crate::whisper::Whisper;
 
@@ -17,14 +18,21 @@ impl Model {
     /// `tokenizer.bin`, and for Whisper `config.json`. The family shows in the encoder's input: log-mel features
     /// are Whisper's, samples are Moonshine's.
     ///
+    /// Or a folder of FunASR's or sherpa-onnx's exports of SenseVoice and Paraformer: `model.onnx`, `model.int8.onnx` or
+    /// `model_quant.onnx`, `tokens.json` or `tokens.txt`, and `am.mvn` with `config.yaml`, or metadata in the graph.
+    ///
     /// # Errors
     /// [`Error::Model`] says what is missing or of the wrong shape.
     pub fn open(runtime: &Runtime, folder: &Path, options: &SessionOptions) -> Result<Self, Error> {
-        let files = Files::find(folder)?;
         // int8 kernels are several times faster on weights in their own order.
         let options = &SessionOptions {
             prepack: true,
             ..options.clone()
+        };
+        let files = match (Files::find(folder), funasr::graph(folder)) {
+            (Ok(files), _) => files,
+            (_, Some(graph)) => return Ok(Model(funasr::open(runtime, folder, &graph, options)?)),
+            (Err(e), None) => return Err(e),
         };
         let encoder = Session::open(runtime, &files.encoder, options)?;
         let names: Vec<String> = encoder
@@ -49,5 +57,10 @@ impl Model {
             path: files.encoder,
             reason,
         })
+    }
+
+    /// Whether it writes numerals and punctuation or, with the option `itn` false, words as they are said.
+    pub fn has_itn(&self) -> bool {
+        self.0.has_itn()
     }
 }

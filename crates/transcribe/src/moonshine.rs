@@ -168,6 +168,7 @@ impl Family for Moonshine {
     fn languages(
         &mut self,
         chunks: &[Chunk],
+        _: &Options,
         _: &Cancel,
     ) -> Result<Vec<Vec<(Language, f32)>>, Error> {
         Ok(vec![vec![(Language::ENGLISH, 1.0)]; chunks.len()])

@@ -1,5 +1,6 @@
 //! Cutting speech into chunks that a model takes at once: at pauses, with long pauses left out.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
 use vad::Span;
@@ -65,6 +66,14 @@ impl Chunk {
         let speech = &self.speech[steps.start.min(self.speech.len())..];
         part.speech = speech[..steps.len().min(speech.len())].to_vec();
         part
+    }
+
+    /// What tells its audio from others'.
+    pub fn key(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.samples.len().hash(&mut hasher);
+        (self.samples.iter()).for_each(|x| x.to_bits().hash(&mut hasher));
+        hasher.finish()
     }
 
     /// Length in seconds.

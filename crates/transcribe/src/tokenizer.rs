@@ -1,5 +1,5 @@
-//! Text tokens of Whisper and Moonshine: byte-level BPE (or BPE with byte fallback), read from Hugging Face's
-//! `tokenizer.json` or Moonshine's `tokenizer.bin`.
+//! Text tokens: byte-level BPE (or BPE with byte fallback), read from Hugging Face's `tokenizer.json` or Moonshine's
+//! `tokenizer.bin`; SentencePiece's pieces, read from FunASR's `tokens.json` or sherpa-onnx's `tokens.txt`.
 
 use std::collections::HashMap;
 use std::fs;
@@ -63,6 +63,30 @@ impl Tokenizer {
             path: path.into(),
             reason,
         })
+    }
+
+    /// Reads a list of tokens: a JSON array in order of the ids, or a text with a token a line, and behind it, if the lines
+    /// are not in order of the ids, its id. Tokens in angle brackets, bytes apart, are special.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if it is missing or no such list.
+    pub fn open_list(path: &Path) -> Result<Self, Error> {
+        let content = read(path)?;
+        let is_json = path.extension().is_some_and(|e| e == "json");
+        from_list(path, &content, is_json).map_err(|reason| Error::Model {
+            path: path.into(),
+            reason,
+        })
+    }
+
+    /// Tokens in the vocabulary.
+    pub fn len(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// Whether any token ends so.
+    pub fn has_ending(&self, ending: &str) -> bool {
+        (self.pieces.iter()).any(|p| p.len() > ending.len() && p.ends_with(ending.as_bytes()))
     }
 
     /// The id of a special token, for example `<|endoftext|>`.
@@ -190,6 +214,41 @@ fn from_bin(path: &Path, content: &[u8]) -> Result<Tokenizer, String> {
     })
 }
 
+fn from_list(path: &Path, content: &[u8], is_json: bool) -> Result<Tokenizer, String> {
+    let tokens: Vec<(u32, String)> = if is_json {
+        let list: Vec<String> = serde_json::from_slice(content).map_err(|e| e.to_string())?;
+        (0..).zip(list).collect()
+    } else {
+        let text = std::str::from_utf8(content).map_err(|e| e.to_string())?;
+        let numbered = |(line, at): (&str, u32)| {
+            let parts = line.rsplit_once([' ', '\t']);
+            let with_id = parts.and_then(|(token, id)| Some((id.parse().ok()?, token.to_string())));
+            with_id.unwrap_or_else(|| (at, line.to_string()))
+        };
+        text.lines().zip(0..).map(numbered).collect()
+    };
+    let (mut pieces, mut special) = (Vec::new(), HashMap::new());
+    for (id, token) in tokens {
+        let is_byte = token.len() == 6 && token.starts_with("<0x");
+        let is_special = token.len() > 2 && token.starts_with('<') && token.ends_with('>');
+        if is_special && !is_byte {
+            place(&mut pieces, id, Vec::new())?;
+            special.insert(token, id);
+        } else {
+            place(&mut pieces, id, sentencepiece_bytes(&token))?;
+        }
+    }
+    if pieces.is_empty() {
+        return Err("the vocabulary is empty".into());
+    }
+    Ok(Tokenizer {
+        pieces,
+        special,
+        path: path.into(),
+        encoder: OnceLock::new(),
+    })
+}
+
 /// SentencePiece's word mark (U+2581 in UTF-8) as the space it stands for.
 fn replace_marks(token: &[u8]) -> Vec<u8> {
     const MARK: &[u8] = "\u{2581}".as_bytes();
@@ -286,6 +345,30 @@ mod tests {
         assert_eq!(t.decode(&[0, 1, 2, 3]), format!(" Hi{long}"));
         assert!(from_bin(Path::new("tokenizer.bin"), &content[..20]).is_err());
         assert!(t.encode("Hi").is_err());
+    }
+
+    #[test]
+    fn lists_are_in_order_or_numbered() {
+        let json = r#"["<blank>","▁Hi","<0x21>","<|zh|>","好","wor@@"]"#;
+        let plain = "<blank>\n▁Hi\n<0x21>\n<|zh|>\n好\nwor@@\n";
+        let numbered = "▁Hi 1\n<blank> 0\n<0x21> 2\n<|zh|> 3\r\n好 4\nwor@@\t5\n";
+        for (text, is_json) in [(json, true), (plain, false), (numbered, false)] {
+            let t = from_list(Path::new("tokens"), text.as_bytes(), is_json).unwrap();
+            assert_eq!(t.decode(&[0, 1, 2, 3, 4, 5]), " Hi!好wor@@", "{text}");
+            assert_eq!((t.special("<|zh|>"), t.len()), (Some(3), 6));
+            assert!(t.has_ending("@@") && !t.has_ending("##"));
+        }
+        for (text, is_json) in [
+            ("", false),
+            ("{}", true),
+            ("a 4294967295", true),
+            ("a 99999999", false),
+        ] {
+            assert!(
+                from_list(Path::new("t"), text.as_bytes(), is_json).is_err(),
+                "{text}"
+            );
+        }
     }
 
     #[test]

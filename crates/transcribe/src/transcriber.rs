@@ -119,7 +119,12 @@ impl Transcriber {
         let options = &self.options;
         let mut made = recognise(chunks, &languages, options, model, cancel)?;
         model.0.forget();
-        for joined in [true, false] {
+        let rounds: &[bool] = if model.0.leaves_out() {
+            &[true, false]
+        } else {
+            &[]
+        };
+        for &joined in rounds {
             fill(
                 &mut made, chunks, &languages, joined, options, model, cancel,
             )?;
@@ -137,7 +142,7 @@ impl Transcriber {
         if let Some(given) = self.options.language {
             return Ok(vec![given; chunks.len()]);
         }
-        let chosen = stretch::choose(&hear(chunks, model, cancel)?, self.language);
+        let chosen = stretch::choose(&hear(chunks, &self.options, model, cancel)?, self.language);
         self.language = chosen.last().copied().or(self.language);
         Ok(chosen)
     }
@@ -166,7 +171,7 @@ impl Transcriber {
             .speech
             .next_chunks(model.0.max_chunk_ms(), vad, cancel)?
             .unwrap_or_default();
-        let heard = hear(&chunks, model, cancel)?;
+        let heard = hear(&chunks, &self.options, model, cancel)?;
         model.0.forget();
         let total: f32 = heard.iter().map(|h| h.seconds).sum();
         let chosen = stretch::choose(&heard, None);
@@ -335,11 +340,16 @@ fn batches(chunks: &[Chunk]) -> Vec<Vec<usize>> {
 }
 
 /// The languages that are heard in chunks.
-fn hear(chunks: &[Chunk], model: &mut Model, cancel: &Cancel) -> Result<Vec<Heard>, Error> {
+fn hear(
+    chunks: &[Chunk],
+    options: &Options,
+    model: &mut Model,
+    cancel: &Cancel,
+) -> Result<Vec<Heard>, Error> {
     let mut heard: Vec<(usize, Heard)> = Vec::with_capacity(chunks.len());
     for batch in batches(chunks) {
         let given: Vec<Chunk> = batch.iter().map(|&i| chunks[i].clone()).collect();
-        let languages = model.0.languages(&given, cancel)?;
+        let languages = model.0.languages(&given, options, cancel)?;
         for (i, languages) in batch.into_iter().zip(languages) {
             let seconds = chunks[i].seconds();
             heard.push((i, Heard { seconds, languages }));

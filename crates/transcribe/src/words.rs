@@ -63,8 +63,13 @@ impl ChunkWord {
 
 /// Words of a chunk: at spaces, or every character in languages without them; punctuation joined to its word.
 pub fn words(tokens: &[Token], tokenizer: &Tokenizer, language: Language) -> Vec<ChunkWord> {
+    join(characters(tokens, tokenizer), language)
+}
+
+/// The same of units that are whole characters.
+pub fn join(units: Vec<ChunkWord>, language: Language) -> Vec<ChunkWord> {
     let mut words: Vec<ChunkWord> = Vec::new();
-    for unit in characters(tokens, tokenizer) {
+    for unit in units {
         let begins =
             unit.text.starts_with(' ') || language.is_unspaced() && !is_latin(&unit, words.last());
         match words.last_mut() {

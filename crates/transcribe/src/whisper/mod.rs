@@ -12,7 +12,7 @@ use onnx::Cancel;
 
 use attempt::Attempt;
 pub use network::Whisper;
-use network::{WINDOW, frames, key};
+use network::{WINDOW, frames};
 use prompt::Prompted;
 
 use crate::decoder::stack;
@@ -67,6 +67,7 @@ impl Family for Whisper {
     fn languages(
         &mut self,
         chunks: &[Chunk],
+        _: &Options,
         cancel: &Cancel,
     ) -> Result<Vec<Vec<(Language, f32)>>, Error> {
         if self.tokens.languages.is_empty() || chunks.is_empty() {
@@ -78,7 +79,8 @@ impl Family for Whisper {
         let (_, logits) = (self.decoder).start(stack(&encoded)?, &lengths, start, 1, cancel)?;
         let spoken = (0..chunks.len()).map(|row| self.spoken(&logits, row));
         let spoken = spoken.collect::<Result<_, _>>()?;
-        self.kept.push((chunks.iter().map(key).collect(), encoded));
+        self.kept
+            .push((chunks.iter().map(Chunk::key).collect(), encoded));
         Ok(spoken)
     }
 

@@ -1,7 +1,5 @@
 //! The networks, the tokenizer and what is known of them; audio through the encoder.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use audio::logmel::LogMel;
 use onnx::{Cancel, Runtime, Session, SessionOptions};
 use ort::value::{DynValue, TensorRef};
@@ -40,7 +38,7 @@ pub struct Whisper {
     pub(super) suppress: Vec<u32>,
     pub(super) suppress_first: Vec<u32>,
     pub(super) tokens: SpecialTokens,
-    /// Batches that were encoded to find their languages, by the [`key`]s of their chunks.
+    /// Batches that were encoded to find their languages, by the [`Chunk::key`]s of their chunks.
     pub(super) kept: Vec<(Vec<u64>, Vec<DynValue>)>,
 }
 
@@ -137,7 +135,7 @@ impl Whisper {
         chunks: &[Chunk],
         cancel: &Cancel,
     ) -> Result<Vec<DynValue>, Error> {
-        let keys: Vec<u64> = chunks.iter().map(key).collect();
+        let keys: Vec<u64> = chunks.iter().map(Chunk::key).collect();
         if let Some(at) = self.kept.iter().position(|(kept, _)| *kept == keys) {
             return Ok(self.kept.swap_remove(at).1);
         }
@@ -163,14 +161,6 @@ impl Whisper {
         }
         Ok(encoded)
     }
-}
-
-/// What tells the audio of a chunk from others.
-pub(super) fn key(chunk: &Chunk) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    chunk.samples.len().hash(&mut hasher);
-    (chunk.samples.iter()).for_each(|x| x.to_bits().hash(&mut hasher));
-    hasher.finish()
 }
 
 /// Encoder frames of a chunk's audio.

@@ -137,7 +137,7 @@ impl Whisper {
         let language = match options.language {
             Some(language) => language,
             None => {
-                let first = self.languages(&chunks[..1], cancel)?;
+                let first = self.languages(&chunks[..1], options, cancel)?;
                 let best = first.first().and_then(|ranked| ranked.first());
                 best.map_or(Language::ENGLISH, |(language, _)| *language)
             }
