@@ -64,6 +64,14 @@ impl Paraformer {
         for (places, batch) in self.network.batches(chunks) {
             cancel.check()?;
             let heard = match self.run(&batch, cancel) {
+                // One that says nothing must not silence the others.
+                Err(e) if is_silence(&e) && places.len() > 1 => {
+                    for place in places {
+                        let alone = self.hear(&chunks[place..=place], cancel)?;
+                        all[place] = alone.into_iter().next().unwrap_or_default();
+                    }
+                    continue;
+                }
                 Err(e) if is_silence(&e) => continue,
                 other => other?,
             };
@@ -129,8 +137,7 @@ impl Paraformer {
             let piece = |t: &Token| std::str::from_utf8(tokenizer.bytes(t.id)).unwrap_or_default();
             let pieces: Vec<(&str, Token)> = heard.tokens.iter().map(|t| (piece(t), *t)).collect();
             let units = spell(&pieces);
-            let language =
-                given.unwrap_or_else(|| written_in(units.iter().map(|u| u.text.as_str())));
+            let language = given.unwrap_or_else(|| written_in(beginnings(&units)));
             (words::join(units, language), language)
         } else {
             let text = tokenizer.decode(&heard.tokens.iter().map(|t| t.id).collect::<Vec<_>>());
@@ -284,6 +291,12 @@ fn spell(pieces: &[(&str, Token)]) -> Vec<ChunkWord> {
     units
 }
 
+/// The parts that do not continue a Latin word.
+fn beginnings(units: &[ChunkWord]) -> impl Iterator<Item = &str> {
+    let texts = units.iter().map(|u| u.text.as_str());
+    texts.filter(|text| !text.starts_with(|c: char| c.is_ascii_alphanumeric()))
+}
+
 /// The language of a text by its letters: whatever more of its parts are written in, where Latin letters are English.
 fn written_in<'a>(parts: impl Iterator<Item = &'a str>) -> Language {
     let (mut latin, mut han, mut kana, mut hangul) = (0, 0, 0, 0);
@@ -367,7 +380,7 @@ mod tests {
     fn text(pieces: &[&str]) -> (String, &'static str, usize) {
         let pieces: Vec<(&str, Token)> = pieces.iter().map(|p| (*p, token())).collect();
         let units = spell(&pieces);
-        let language = written_in(units.iter().map(|u| u.text.as_str()));
+        let language = written_in(beginnings(&units));
         let words = words::join(units, language);
         let text: String = words.iter().map(|w| w.text.as_str()).collect();
         (text.trim().to_string(), language.code(), words.len())
