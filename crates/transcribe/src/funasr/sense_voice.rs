@@ -197,13 +197,9 @@ fn tokens(frames: &[&[f32]], step: f32) -> Result<Vec<Token>, Error> {
                 peak: (i - PREFIX) as f32 * step,
             };
             match tokens.last_mut() {
-                Some(last) if id == before => {
-                    if log_prob > last.log_prob {
-                        *last = token;
-                    }
-                }
+                Some(last) if id == before && log_prob > last.log_prob => *last = token,
                 _ if id != before => tokens.push(token),
-                _ => (), // goes on from the tags
+                _ => (), // the run goes on, maybe from the tags
             }
         }
         before = id;
