@@ -48,11 +48,11 @@ impl Stopped {
     }
 }
 
-/// A statement that does not end by itself on any machine: it embeds `path` for each of many rows. That the path comes with
-/// the row keeps the planner from embedding it once for all.
+/// A statement that does not end by itself on any machine: it embeds `path` for each of many rows. That the options come with
+/// the row, and change, keeps it from being embedded once for all.
 pub fn endless_embedding(path: impl Display) -> String {
     format!(
-        "SELECT count(ai_audio_embed('{path}' || left(i::text, 0))) FROM generate_series(1, 100000) i"
+        "SELECT count(ai_audio_embed('audio_embedding', '{path}', '{{\"start_time\": ' || i % 300 || '}}')) FROM generate_series(1, 100000) i"
     )
 }
 
