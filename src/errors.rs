@@ -153,6 +153,11 @@ impl Error {
         }
     }
 
+    /// Whether the work was told to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.code() == PgSqlErrorCode::ERRCODE_QUERY_CANCELED
+    }
+
     /// Reports the error as a warning.
     pub fn warn(self) {
         ErrorReport::from(self).report(PgLogLevel::WARNING);

@@ -20,7 +20,8 @@ use crate::signals::SignalsBlocked;
 use crate::{memory, progress};
 
 const POLL: Duration = Duration::from_millis(10);
-const STACK: usize = 8 << 20;
+/// Of a thread that works.
+pub const STACK: usize = 8 << 20;
 
 /// A piece of work on its thread: how to stop it, and whether it has ended.
 struct Job {

@@ -10,7 +10,7 @@ use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
-use onnx::{Places, Provider, Runtime, SessionOptions};
+use onnx::{Kind, Places, Provider, Runtime, SessionOptions};
 use pgrx::prelude::*;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -19,6 +19,9 @@ use voice::embed::SpeakerModel;
 use crate::errors::Error;
 use crate::signals::SignalsBlocked;
 use crate::{interrupt, memory, settings, stats};
+
+/// Recordings that one session works on at once, at most: each takes memory.
+const AT_A_TIME: usize = 8;
 
 /// What a model is for.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
@@ -318,6 +321,18 @@ impl Engine {
             library: settings::onnxruntime_library(),
             options,
         }
+    }
+
+    /// The same for work on `count` recordings at once: how many of them there are to be at a time, each with its part of
+    /// the threads. A device has one at a time.
+    pub fn shared(mut self, count: usize) -> (Self, usize) {
+        let at_a_time = if self.options.provider.kind == Kind::Cpu {
+            self.options.threads.min(count).clamp(1, AT_A_TIME)
+        } else {
+            1
+        };
+        self.options.threads = (self.options.threads / at_a_time).max(1);
+        (self, at_a_time)
     }
 
     /// The ONNX Runtime library, opened at first use.

@@ -6,7 +6,9 @@
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst, fence};
+use std::sync::atomic::{
+    AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst, fence,
+};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -65,8 +67,20 @@ static STAGE: AtomicU32 = AtomicU32::new(Stage::Working as u32);
 static DONE_MS: AtomicU64 = AtomicU64::new(0);
 static TOTAL_MS: AtomicU64 = AtomicU64::new(0);
 
+/// Whether several recordings are worked on at once: then what is done of all of them counts.
+static SEVERAL: AtomicBool = AtomicBool::new(false);
+
+/// Begins a stage of work on several recordings at once, whose own stages are not told apart. On any thread.
+pub fn several(all: Stage) {
+    stage(all, 0);
+    SEVERAL.store(true, Relaxed);
+}
+
 /// Begins a stage of `total_ms` of audio, 0 if that is not known. On any thread.
 pub fn stage(stage: Stage, total_ms: u64) {
+    if SEVERAL.load(Relaxed) {
+        return;
+    }
     DONE_MS.store(0, Relaxed);
     TOTAL_MS.store(total_ms, Relaxed);
     STAGE.store(stage as u32, Relaxed);
@@ -74,7 +88,9 @@ pub fn stage(stage: Stage, total_ms: u64) {
 
 /// So much of the stage is done. On any thread.
 pub fn done(ms: u64) {
-    DONE_MS.store(ms, Relaxed);
+    if !SEVERAL.load(Relaxed) {
+        DONE_MS.store(ms, Relaxed);
+    }
 }
 
 /// So much more of it is.
@@ -194,6 +210,7 @@ fn put(place: &mut [u8], text: &str) {
 
 /// Shows that work begins. On the backend's thread.
 pub fn begin() {
+    SEVERAL.store(false, Relaxed);
     stage(Stage::Working, 0);
     let mut call = call();
     let call = call.get_or_insert_default();

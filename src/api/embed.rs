@@ -4,12 +4,15 @@ use pgrx::IntoDatum;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use voice::similarity;
 
-use crate::call::arguments::{Call, Shape};
-use crate::call::options;
+use crate::call::arguments::{Call, Calls, Shape, Source};
+use crate::call::clip::MOST;
+use crate::call::options::{self, Common};
 use crate::call::rows::Record;
 use crate::errors::Error;
+use crate::models::Model;
 use crate::steps::hearing::{self, Heard};
 use crate::steps::padding;
 use crate::vector::Vector;
@@ -34,18 +37,80 @@ fn ai_audio_embed(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<Vector>, Er
 }
 
 fn embed(call: Call) -> Result<Option<Vector>, Error> {
-    let (common, own) = options::read::<EmbedOptions>(call.options)?;
-    let model = hearing::speaker(call.model.as_deref())?;
-    let own_dimensions = model.dimensions.unwrap_or(1) as usize;
-    let dimensions = match own.dimensions {
-        Some(wanted) => padding::wide("option \"dimensions\"", wanted, own_dimensions)?,
-        None => padding::usual(own_dimensions)?,
-    };
-    let heard = hearing::listen(&call.source, &common, &model, own.vad.unwrap_or(true));
-    let Some(heard) = common.on_error.apply(heard)? else {
-        return Ok(None);
-    };
-    Ok(Some(shaped(&heard, own.normalize, dimensions)))
+    let wanted = Wanted::read(call.model.as_deref(), call.options)?;
+    let Wanted { common, model, .. } = &wanted;
+    let heard = hearing::listen(&call.source, common, model, wanted.only_speech);
+    let heard = common.on_error.apply(heard)?;
+    Ok(heard.map(|heard| wanted.shaped(&heard)))
+}
+
+/// Recordings of an array that are opened together.
+const TOGETHER: usize = 64;
+
+/// `ai_audio_embed(source[])` and so on: the voiceprint of each recording in an array, NULL for one that is NULL.
+#[pg_extern]
+fn ai_audio_embed_all(
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> Result<Option<Vec<Option<Vector>>>, ErrorReport> {
+    // SAFETY: declared in this shape in sql/.
+    let calls = unsafe { Calls::read(fcinfo) }?;
+    Ok(calls.map(embed_all).transpose()?)
+}
+
+fn embed_all(calls: Calls) -> Result<Vec<Option<Vector>>, Error> {
+    let wanted = Wanted::read(calls.model.as_deref(), calls.options)?;
+    let Wanted { common, model, .. } = &wanted;
+    let all = calls.sources.len();
+    let bytes = all.saturating_mul(wanted.dimensions * size_of::<f32>() + 16);
+    if bytes > MOST {
+        return Err(Error::Argument(format!(
+            "the voiceprints of {all} recordings are more than the 1 GB that an array holds: pass fewer at a time"
+        )));
+    }
+    let mut voiceprints = Vec::with_capacity(all);
+    for first in (0..all).step_by(TOGETHER) {
+        let some = first..all.min(first + TOGETHER);
+        let sources = some.map(|i| calls.sources.get(i));
+        let sources = sources.collect::<Result<Vec<Option<Source>>, Error>>()?;
+        let place = (first, all);
+        let heard = hearing::listen_to_all(&sources, place, common, model, wanted.only_speech)?;
+        for one in heard {
+            let heard = common.on_error.apply(one)?.flatten();
+            voiceprints.push(heard.map(|heard| wanted.shaped(&heard)));
+        }
+    }
+    Ok(voiceprints)
+}
+
+/// What is wanted of recordings.
+struct Wanted {
+    common: Common,
+    model: Model,
+    only_speech: bool,
+    normalize: bool,
+    dimensions: usize,
+}
+
+impl Wanted {
+    fn read(model: Option<&str>, options: Map<String, Value>) -> Result<Self, Error> {
+        let (common, own) = options::read::<EmbedOptions>(options)?;
+        let model = hearing::speaker(model)?;
+        let own_dimensions = model.dimensions.unwrap_or(1) as usize;
+        Ok(Wanted {
+            dimensions: match own.dimensions {
+                Some(wanted) => padding::wide("option \"dimensions\"", wanted, own_dimensions)?,
+                None => padding::usual(own_dimensions)?,
+            },
+            common,
+            model,
+            only_speech: own.vad.unwrap_or(true),
+            normalize: own.normalize,
+        })
+    }
+
+    fn shaped(&self, heard: &Heard) -> Vector {
+        shaped(heard, self.normalize, self.dimensions)
+    }
 }
 
 /// The voiceprint, brought to norm 1 where that is wanted, and padded to a length.

@@ -80,8 +80,8 @@ impl Call {
                 Kind::Bytes => bytes = Some(args.source(index)?),
                 Kind::Json if args.is_null(index) => {}
                 Kind::Json => options = args.options(index)?,
-                Kind::Text if args.is_null(index) => texts.push(None),
-                Kind::Text => texts.push(Some(args.text(index)?)),
+                _ if args.is_null(index) => texts.push(None),
+                _ => texts.push(Some(args.text(index)?)),
             }
         }
         let mut texts = texts.into_iter();
@@ -94,11 +94,8 @@ impl Call {
             (None, Shape::Source) => return Ok(None),
             (Some(source), Shape::Source) => (source, None, texts.next().flatten()),
             (Some(source), _) => {
-                let (first, second) = (texts.next().flatten(), texts.next().flatten());
-                match first {
-                    Some(text) if looks_like_options(&text) => (source, None, Some(text)),
-                    model => (source, model, second),
-                }
+                let (model, rest) = model_and_options(&mut texts);
+                (source, model, rest)
             }
             (None, _) => {
                 let named = match texts.len() {
@@ -125,6 +122,96 @@ impl Call {
             source,
             options,
         }))
+    }
+}
+
+/// The model and the options among the texts beside a recording that is none of them.
+fn model_and_options(
+    texts: &mut impl Iterator<Item = Option<String>>,
+) -> (Option<String>, Option<String>) {
+    let (first, second) = (texts.next().flatten(), texts.next().flatten());
+    match first {
+        Some(text) if looks_like_options(&text) => (None, Some(text)),
+        model => (model, second),
+    }
+}
+
+/// Arguments of a call on an array of recordings.
+pub struct Calls {
+    /// The model named, if any.
+    pub model: Option<String>,
+    /// The recordings.
+    pub sources: Sources,
+    /// The options, empty if not given.
+    pub options: Map<String, Value>,
+}
+
+impl Calls {
+    /// Reads the arguments `(source[])`, `(source[], options)`, `(model, source[])` or `(model, source[], options)`; `None` if the
+    /// array is NULL.
+    ///
+    /// # Errors
+    /// [`Error::Options`].
+    ///
+    /// # Safety
+    /// `fcinfo` is that of a running function declared in this shape.
+    pub unsafe fn read(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<Self>, Error> {
+        // SAFETY: by contract.
+        let args = unsafe { Args::new(fcinfo) };
+        let (mut sources, mut texts, mut options) = (None, Vec::new(), Map::new());
+        for index in 0..args.count() {
+            match args.kind(index) {
+                Kind::Sources if args.is_null(index) => return Ok(None),
+                Kind::Sources => sources = Some(args.sources(index)?),
+                Kind::Json => options = args.maybe_options(index)?,
+                _ if args.is_null(index) => texts.push(None),
+                _ => texts.push(Some(args.text(index)?)),
+            }
+        }
+        let sources =
+            sources.ok_or_else(|| Error::Internal("no array of recordings is declared".into()))?;
+        let (model, text) = model_and_options(&mut texts.into_iter());
+        if let Some(text) = text {
+            options = options::parse_text(&text)?;
+        }
+        Ok(Some(Calls {
+            model,
+            sources,
+            options,
+        }))
+    }
+}
+
+/// The recordings in an array of text or bytea, in its order, read one by one: all of them may be large.
+pub struct Sources {
+    elements: Vec<Option<pg_sys::Datum>>,
+    bytes: bool,
+}
+
+impl Sources {
+    /// How many there are, NULLs among them.
+    pub fn len(&self) -> usize {
+        self.elements.len()
+    }
+
+    /// One of them; `None` if it is NULL. On the backend's thread.
+    ///
+    /// # Errors
+    /// None in a sound installation.
+    pub fn get(&self, index: usize) -> Result<Option<Source>, Error> {
+        let Some(datum) = self.elements.get(index).copied().flatten() else {
+            return Ok(None);
+        };
+        let missing = || Error::Internal(format!("element {} is missing", index + 1));
+        // SAFETY: an element that is not NULL of an array of this type, which lives as long as the call.
+        let source = unsafe {
+            if self.bytes {
+                <&[u8]>::from_datum(datum, false).map(|bytes| Source::Bytes(bytes.into()))
+            } else {
+                String::from_datum(datum, false).map(Source::Text)
+            }
+        };
+        source.ok_or_else(missing).map(Some)
     }
 }
 
@@ -160,6 +247,8 @@ enum Kind {
     Text,
     Bytes,
     Json,
+    /// An array of recordings.
+    Sources,
 }
 
 /// The table of a name, looked up as any table's name in a query.
@@ -214,6 +303,7 @@ impl Args<'_> {
     fn kind(&self, index: usize) -> Kind {
         match self.types.get(index) {
             Some(&pg_sys::BYTEAOID) => Kind::Bytes,
+            Some(&(pg_sys::TEXTARRAYOID | pg_sys::BYTEAARRAYOID)) => Kind::Sources,
             Some(&(pg_sys::JSONBOID | pg_sys::JSONOID)) => Kind::Json,
             _ => Kind::Text,
         }
@@ -247,6 +337,34 @@ impl Args<'_> {
         } else {
             Ok(Source::Text(self.text(index)?))
         }
+    }
+
+    /// An array of recordings.
+    ///
+    /// # Errors
+    /// None in a sound installation.
+    pub fn sources(&self, index: usize) -> Result<Sources, Error> {
+        let bytes = self.types.get(index) == Some(&pg_sys::BYTEAARRAYOID);
+        let array = self.get::<pg_sys::Datum>(index)?;
+        let (mut values, mut nulls, mut count) = (std::ptr::null_mut(), std::ptr::null_mut(), 0);
+        // SAFETY: an array of varlenas that are aligned as integers, as declared; a constant with a secret in it
+        // differs by the name of its elements' type only. What is made lives as long as the call.
+        let elements = unsafe {
+            let array = pg_sys::pg_detoast_datum(array.cast_mut_ptr()).cast::<pg_sys::ArrayType>();
+            pg_sys::deconstruct_array(
+                array,
+                (*array).elemtype,
+                -1,
+                false,
+                pg_sys::TYPALIGN_INT as std::ffi::c_char,
+                &mut values,
+                &mut nulls,
+                &mut count,
+            );
+            let at = |i: usize| (!*nulls.add(i)).then(|| *values.add(i));
+            (0..usize::try_from(count).unwrap_or(0)).map(at).collect()
+        };
+        Ok(Sources { elements, bytes })
     }
 
     /// Options: text (JSON5), json or jsonb.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::errors::Error;
 
 /// The most that a value of Postgres holds, less its header.
-const MOST: usize = 0x3fff_ffff - 4;
+pub const MOST: usize = 0x3fff_ffff - 4;
 
 /// The container of a clip: 16-bit mono at 16 kHz in either.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]

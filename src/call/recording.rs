@@ -105,6 +105,11 @@ impl Recording {
         })
     }
 
+    /// The same under another name in messages.
+    pub fn called(self, name: String) -> Self {
+        Recording { name, ..self }
+    }
+
     /// What `work` makes of this recording, or what an equal call of this statement made of it: `detail` has all that it
     /// depends on beside the recording.
     ///

@@ -38,13 +38,19 @@ pub(super) unsafe fn without_secrets(call: *mut pg_sys::FuncExpr) -> Option<*mut
     }
 }
 
-/// What stands for a constant with a secret in it.
+/// What stands for a constant with a secret in it, or for an array with one among its elements.
 unsafe fn hidden(argument: *mut pg_sys::Node) -> Option<*mut pg_sys::Node> {
     // SAFETY: a live expression; a constant of these types that is not NULL is a varlena.
     unsafe {
+        if let Some(array) = cast::<pg_sys::ArrayExpr>(argument, pg_sys::NodeTag::T_ArrayExpr) {
+            return hidden_elements(array);
+        }
         let constant = cast::<pg_sys::Const>(argument, pg_sys::NodeTag::T_Const)?;
         if constant.constisnull {
             return None;
+        }
+        if constant.consttype == pg_sys::TEXTARRAYOID {
+            return hidden_array(constant);
         }
         let name = match constant.consttype {
             pg_sys::TEXTOID | pg_sys::JSONOID => "hidden_text",
@@ -62,6 +68,49 @@ unsafe fn hidden(argument: *mut pg_sys::Node) -> Option<*mut pg_sys::Node> {
         if kind == pg_sys::InvalidOid {
             return None; // an older version's objects
         }
+        let new = make::<pg_sys::Const>(pg_sys::NodeTag::T_Const);
+        std::ptr::copy_nonoverlapping(&raw const *constant, new, 1);
+        (*new).consttype = kind;
+        (*new).constcollid = pg_sys::InvalidOid;
+        (*new).constvalue = pg_sys::Datum::from(value);
+        Some(new.cast())
+    }
+}
+
+/// `ARRAY[...]` whose elements are not all constants.
+unsafe fn hidden_elements(array: &mut pg_sys::ArrayExpr) -> Option<*mut pg_sys::Node> {
+    // SAFETY: live nodes; the new array is a copy.
+    unsafe {
+        let mut changed = false;
+        let mut elements = std::ptr::null_mut();
+        for element in items::<pg_sys::Node>(array.elements) {
+            let hidden = hidden(element);
+            changed |= hidden.is_some();
+            elements = pg_sys::lappend(elements, hidden.unwrap_or(element).cast());
+        }
+        changed.then(|| {
+            let new = make::<pg_sys::ArrayExpr>(pg_sys::NodeTag::T_ArrayExpr);
+            std::ptr::copy_nonoverlapping(&raw const *array, new, 1);
+            (*new).elements = elements;
+            new.cast()
+        })
+    }
+}
+
+/// An array of text: the same with elements of the type whose output leaves secrets out.
+unsafe fn hidden_array(constant: &mut pg_sys::Const) -> Option<*mut pg_sys::Node> {
+    // SAFETY: a live constant of this type that is not NULL; what is changed is a copy of it.
+    unsafe {
+        let value = pg_sys::pg_detoast_datum_copy(constant.constvalue.cast_mut_ptr());
+        if !secrets::in_urls(pgrx::varlena_to_byte_slice(value)) {
+            return None;
+        }
+        let element = type_of("ai_audio", "hidden_text");
+        let kind = pg_sys::get_array_type(element);
+        if kind == pg_sys::InvalidOid {
+            return None; // an older version's objects
+        }
+        (*value.cast::<pg_sys::ArrayType>()).elemtype = element;
         let new = make::<pg_sys::Const>(pg_sys::NodeTag::T_Const);
         std::ptr::copy_nonoverlapping(&raw const *constant, new, 1);
         (*new).consttype = kind;

@@ -1,6 +1,7 @@
 //! Listening to a recording: its voiceprint, how much speech there is, and whether that is fit for a voiceprint.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use audio::Selection;
 use audio::recording::Kept;
@@ -12,7 +13,7 @@ use voice::hear::hear;
 use voice::score::{Quality, SHORT_MS, Side};
 
 use crate::call::arguments::Source;
-use crate::call::options::Common;
+use crate::call::options::{Common, OnError};
 use crate::call::recording::Recording;
 use crate::errors::Error;
 use crate::models::{Engine, Model, Task};
@@ -64,45 +65,189 @@ pub fn listen(
     speaker: &Model,
     only_speech: bool,
 ) -> Result<Arc<Heard>, Error> {
-    let selection = common.selection()?;
+    let ear = Ear::new(common, speaker, only_speech)?;
     let recording = Recording::with(source, common)?;
-    let detail = || format!("{:?} {only_speech} {selection:?}", speaker.path);
-    recording.once("voiceprint", detail, || {
-        let heard = listen_now(&recording, &selection, speaker, only_speech)?;
-        warn_of_little_speech(&recording, &heard.quality);
-        Ok(heard)
-    })
+    if let Some(known) = recording.known("voiceprint", || ear.detail())? {
+        return Ok(known);
+    }
+    let heard = interrupt::run(|cancel| ear.hear(&recording, cancel))?;
+    warn_of_little_speech(&recording, &heard.quality);
+    Ok(heard)
 }
 
-fn listen_now(
-    recording: &Recording,
-    selection: &Selection,
+/// The same of some recordings of an array of `all`, as many at a time as there are threads: two networks of one thread each
+/// do more than one of two. `first` is the place of the first one. Gives them in the order of `sources`, nothing for those that are
+/// NULL, and an error for those that are to give NULL with a warning.
+///
+/// # Errors
+/// As [`listen`], of one of the recordings that are not to give NULL.
+pub fn listen_to_all(
+    sources: &[Option<Source>],
+    (first, all): (usize, usize),
+    common: &Common,
     speaker: &Model,
     only_speech: bool,
-) -> Result<Heard, Error> {
-    stats::CALLS.add(1);
-    let (vad, engine) = (vad()?, Engine::current());
-    interrupt::run(|cancel| -> Result<_, Error> {
+) -> Result<Vec<Result<Option<Arc<Heard>>, Error>>, Error> {
+    let mut ear = Ear::new(common, speaker, only_speech)?;
+    let tolerated = |e: &Error| common.on_error == OnError::Null && e.is_about_the_recording();
+    let mut recordings = Vec::with_capacity(sources.len());
+    for (at, source) in (first + 1..).zip(sources) {
+        let open = |source: &Source| {
+            let recording = Recording::with(source, common)?;
+            Ok(match source {
+                Source::Text(_) => recording,
+                Source::Bytes(_) => recording.called(format!("element {at} of the array")),
+            })
+        };
+        match source.as_ref().map(open).transpose() {
+            Err(error) if !tolerated(&error) => return Err(error),
+            opened => recordings.push(opened),
+        }
+    }
+    let last = first + sources.len();
+    progress::recording(&format!("recordings {} to {last} of {all}", first + 1));
+    let at_a_time;
+    (ear.engine, at_a_time) = ear.engine.shared(recordings.len());
+    let heard = interrupt::run(|cancel| {
+        progress::several(Stage::Embedding);
+        let hear = |recording: Result<Option<Recording>, Error>, cancel: &Cancel| {
+            let Some(recording) = recording? else {
+                return Ok(None);
+            };
+            let heard = ear.hear(&recording, cancel)?;
+            Ok(Some((heard, recording)))
+        };
+        each(at_a_time, recordings, cancel, hear, tolerated)
+    })?;
+    let warned = |(heard, recording): (Arc<Heard>, Recording)| {
+        warn_of_little_speech(&recording, &heard.quality);
+        heard
+    };
+    let heard = heard.into_iter().map(|one| one.map(|one| one.map(warned)));
+    Ok(heard.collect())
+}
+
+/// Works on items, so many at a time on threads of their own, and stops at the first error that is not tolerated.
+fn each<T: Send, R: Send>(
+    at_a_time: usize,
+    items: Vec<T>,
+    cancel: &Cancel,
+    work: impl Fn(T, &Cancel) -> Result<R, Error> + Sync,
+    tolerated: impl Fn(&Error) -> bool + Sync,
+) -> Result<Vec<Result<R, Error>>, Error> {
+    let waiting = Mutex::new(items.into_iter().enumerate());
+    let done = Mutex::new(Vec::new());
+    let worker = || {
+        while !cancel.is_cancelled()
+            && let Some((at, item)) = lock(&waiting).next()
+        {
+            let result = work(item, cancel);
+            let fatal = result.as_ref().is_err_and(|e| !tolerated(e));
+            lock(&done).push((at, result));
+            if fatal {
+                cancel.cancel(); // the others
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..at_a_time {
+            let thread = thread::Builder::new().name("ai_audio".into());
+            // Without it there is one thread less.
+            let _ = thread
+                .stack_size(interrupt::STACK)
+                .spawn_scoped(scope, worker);
+        }
+        worker();
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_unstable_by_key(|(at, _)| *at);
+    let mut results = Vec::with_capacity(done.len());
+    let mut stopped = None;
+    for (_, result) in done {
+        match result {
+            Err(error) if error.is_cancelled() => stopped = Some(error),
+            Err(error) if !tolerated(&error) => return Err(error),
+            result => results.push(result),
+        }
+    }
+    match stopped {
+        Some(error) => Err(error),
+        None => cancel.check().map_err(Error::from).map(|()| results),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What recordings are heard with. Made on the backend's thread, used on those of the work.
+struct Ear {
+    selection: Selection,
+    engine: Engine,
+    vad: Model,
+    speaker: Model,
+    only_speech: bool,
+}
+
+impl Ear {
+    fn new(common: &Common, speaker: &Model, only_speech: bool) -> Result<Self, Error> {
+        Ok(Ear {
+            selection: common.selection()?,
+            engine: Engine::current(),
+            vad: vad()?,
+            speaker: speaker.clone(),
+            only_speech,
+        })
+    }
+
+    /// All that a voiceprint depends on beside the recording.
+    fn detail(&self) -> String {
+        let Ear {
+            selection,
+            speaker,
+            only_speech,
+            ..
+        } = self;
+        format!("{:?} {only_speech} {selection:?}", speaker.path)
+    }
+
+    fn hear(&self, recording: &Recording, cancel: &Cancel) -> Result<Arc<Heard>, Error> {
+        recording.once(
+            "voiceprint",
+            || self.detail(),
+            || self.hear_now(recording, cancel),
+        )
+    }
+
+    fn hear_now(&self, recording: &Recording, cancel: &Cancel) -> Result<Heard, Error> {
+        stats::CALLS.add(1);
         let input = recording.open(cancel)?;
-        recording.stage(Stage::Listening, &input, selection, cancel);
-        let mut reading = recording.reading(&input, selection);
+        recording.stage(Stage::Listening, &input, &self.selection, cancel);
+        let mut reading = recording.reading(&input, &self.selection);
         let mut kept =
             Kept::new(&mut reading, KEPT).map_err(|e| recording.blame(Error::Decoding(e)))?;
-        let heard = speech(recording, selection, &mut kept, &engine, &vad, cancel)?;
-        let parts = if only_speech {
+        let heard = speech(
+            recording,
+            &self.selection,
+            &mut kept,
+            &self.engine,
+            &self.vad,
+            cancel,
+        )?;
+        let parts = if self.only_speech {
             heard.voice()
         } else {
             std::iter::once(0..heard.samples).collect()
         };
         progress::stage(Stage::Embedding, heard.quality.duration_ms);
-        let mut speaker = engine.speaker(speaker)?;
+        let mut speaker = self.engine.speaker(&self.speaker)?;
         let voiceprint =
             stats::INFERENCE_US.time(|| speaker.embed_parts(&mut kept, &parts, cancel));
         Ok(Heard {
             voiceprint: voiceprint.map_err(|e| recording.blame(e))?,
             quality: heard.quality,
         })
-    })
+    }
 }
 
 /// Where there is speech, and how good it is.

@@ -16,6 +16,7 @@ fn readers() -> Vec<String> {
     let probe = "(SELECT v FROM lib WHERE name = 'June')";
     [
         &format!("ai_audio_embed('{june}')"),
+        &format!("ai_audio_embed(ARRAY['{june}', '{allison}'])"),
         &format!("ai_audio_info('{june}')"),
         &format!("ai_audio_quality('{june}')"),
         &format!("ai_audio_vad('{june}')"),

@@ -9,8 +9,10 @@ const KEYS: &str =
     r#"{"oss_ak": "STS.AKTEMP", "oss_sk": "SKTEMP-hush", "oss_token": "TOKEN-hush"}"#;
 
 /// Calls of every function that takes keys or a URL, on the recording `$1` with the options `$2`.
-const CALLS: [&str; 18] = [
+const CALLS: [&str; 20] = [
     "ai_audio_embed('audio_embedding', $1, $2)",
+    "ai_audio_embed('audio_embedding', ARRAY[$1, '/x.wav'], $2)",
+    "ai_audio_embed('audio_embedding', ARRAY[current_user::text, $1], $2)",
     "ai_audio_info($1, $2)",
     "ai_audio_quality($1, $2)",
     "ai_audio_vad($1, $2)",

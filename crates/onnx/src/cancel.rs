@@ -1,6 +1,6 @@
 //! Stopping work from another thread.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ort::AsPointer;
@@ -9,12 +9,13 @@ use ort::session::builder::SessionBuilder;
 
 use crate::Error;
 
-/// A token that stops decoding loops (they poll [`Cancel::flag`]), a running ONNX graph (terminated between two of its
-/// nodes) and the loading of one. Once cancelled it stays cancelled.
+/// A token that stops decoding loops (they poll [`Cancel::flag`]), running ONNX graphs (terminated between two of their
+/// nodes) and the loading of them, on however many threads. Once cancelled it stays cancelled.
 #[derive(Default)]
 pub struct Cancel {
     flag: AtomicBool,
-    native: Mutex<Option<Native>>,
+    native: Mutex<Vec<(u64, Native)>>,
+    registered: AtomicU64,
 }
 
 /// What ONNX Runtime is at.
@@ -42,16 +43,18 @@ impl Cancel {
     /// Fires the token.
     pub fn cancel(&self) {
         self.flag.store(true, Ordering::SeqCst);
-        match self.native().as_ref() {
-            // It can only fail on a null pointer; the flag stops the work after this node's run at the latest.
-            Some(Native::Running(run)) => drop(run.terminate()),
-            Some(Native::Loading(options)) => {
-                // SAFETY: the guard that registered them borrows the options and has not been dropped.
-                let status =
-                    unsafe { (ort::api().SessionOptionsSetLoadCancellationFlag)(*options, true) };
-                debug_assert!(status.0.is_null());
+        for (_, native) in self.native().iter() {
+            match native {
+                // It can only fail on a null pointer; the flag stops the work after this node's run at the latest.
+                Native::Running(run) => drop(run.terminate()),
+                Native::Loading(options) => {
+                    // SAFETY: the guard that registered them borrows the options and has not been dropped.
+                    let status = unsafe {
+                        (ort::api().SessionOptionsSetLoadCancellationFlag)(*options, true)
+                    };
+                    debug_assert!(status.0.is_null());
+                }
             }
-            None => {}
         }
     }
 
@@ -97,21 +100,22 @@ impl Cancel {
     }
 
     fn register(&self, native: Native) -> Result<Watch<'_>, Error> {
-        *self.native() = Some(native);
-        let watch = Watch(self);
+        let key = self.registered.fetch_add(1, Ordering::Relaxed);
+        self.native().push((key, native));
+        let watch = Watch(self, key);
         self.check()?; // after registering, so that no cancel falls between the two
         Ok(watch)
     }
 
-    fn native(&self) -> std::sync::MutexGuard<'_, Option<Native>> {
+    fn native(&self) -> std::sync::MutexGuard<'_, Vec<(u64, Native)>> {
         self.native.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-pub(crate) struct Watch<'a>(&'a Cancel);
+pub(crate) struct Watch<'a>(&'a Cancel, u64);
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        *self.0.native() = None;
+        self.0.native().retain(|(key, _)| *key != self.1);
     }
 }
