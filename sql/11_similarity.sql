@@ -1,15 +1,17 @@
 -- Voiceprints as clients send them: arrays of any numbers, and two parameters without a type, which Postgres takes for text.
--- A vector beside an array is compared as real[], by pgvector's implicit cast, and the planner makes vectors of both again;
--- there are no overloads for that, since they would make a parameter beside a vector ambiguous that is a vector today.
+-- The arrays are polymorphic, and must stay so: with real[] or float8[] in their place, Postgres would find a parameter without
+-- a type beside a vector ambiguous, which is a vector so. Text beside a vector is left out for the same reason. The planner makes
+-- vectors of what is beside one.
 DO $$
 DECLARE
-  kind text;
+  kinds text;
 BEGIN
-  FOREACH kind IN ARRAY ARRAY['float8[]', 'numeric[]', 'integer[]', 'text'] LOOP
-    EXECUTE format('CREATE OR REPLACE FUNCTION cosine_similarity(a %s, b %s) RETURNS float8
+  FOREACH kinds IN ARRAY ARRAY['anycompatiblearray, anycompatiblearray', 'vector, anyarray', 'anyarray, vector',
+    'halfvec, anyarray', 'anyarray, halfvec', 'text, text'] LOOP
+    EXECUTE format('CREATE FUNCTION cosine_similarity(a %s, b %s) RETURNS float8
       LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 5 SUPPORT ai_audio.similarity_support
-      AS %L, %L', kind, kind, 'MODULE_PATHNAME', 'cosine_similarity_mixed');
-    EXECUTE format('COMMENT ON FUNCTION cosine_similarity(%s, %s) IS %L', kind, kind,
+      AS %L, %L', split_part(kinds, ', ', 1), split_part(kinds, ', ', 2), 'MODULE_PATHNAME', 'cosine_similarity_mixed');
+    EXECUTE format('COMMENT ON FUNCTION cosine_similarity(%s) IS %L', kinds,
       'cosine similarity of two voiceprints, -1 to 1; NULL if either is all zeros');
   END LOOP;
 END

@@ -20,7 +20,7 @@ BEGIN
       ('ai_text_inspect', 'transcript text', 100000), ('ai_text_inspect', 'transcript jsonb', 100000),
       ('ai_audio_inspect', 'source text', 10000000), ('ai_audio_inspect', 'source bytea', 10000000)) AS v(name, of, cost) LOOP
     FOREACH policy IN ARRAY ARRAY['text', 'jsonb'] LOOP
-      FOREACH options IN ARRAY ARRAY['text DEFAULT NULL', 'jsonb'] LOOP
+      FOREACH options IN ARRAY ARRAY['text DEFAULT NULL', 'jsonb', 'json'] LOOP
         EXECUTE format('CREATE FUNCTION %I(%s, policy %s, options %s,
             OUT rule text, OUT violated boolean, OUT severity text, OUT speaker text, OUT sentence_id integer,
             OUT start_time integer, OUT end_time integer, OUT quote text, OUT reason text, OUT confidence real,
@@ -42,10 +42,18 @@ CREATE FUNCTION ai_text_complete(server text, prompt text, options jsonb) RETURN
   LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000
   AS 'MODULE_PATHNAME', 'ai_text_complete_wrapper';
 
+CREATE FUNCTION ai_text_complete(server text, prompt text, options json) RETURNS text
+  LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000
+  AS 'MODULE_PATHNAME', 'ai_text_complete_wrapper';
+
 CREATE FUNCTION ai_text_complete(server text, prompt text, options text, schema jsonb) RETURNS jsonb
   LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000
   AS 'MODULE_PATHNAME', 'ai_text_complete_json_wrapper';
 
 CREATE FUNCTION ai_text_complete(server text, prompt text, options jsonb, schema jsonb) RETURNS jsonb
+  LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000
+  AS 'MODULE_PATHNAME', 'ai_text_complete_json_wrapper';
+
+CREATE FUNCTION ai_text_complete(server text, prompt text, options json, schema jsonb) RETURNS jsonb
   LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000
   AS 'MODULE_PATHNAME', 'ai_text_complete_json_wrapper';

@@ -1,8 +1,9 @@
 -- What changes in an installation of 0.1.0. A line `-- include NN_topic.sql` stands for that part of the install script:
 -- parts that 0.1.0 did not have come whole, what changed in the others is written out here.
 -- include 01_shapes.sql
+-- Arrays of any numbers take the place of real[].
+DROP FUNCTION cosine_similarity(real[], real[]);
 -- include 11_similarity.sql
-ALTER FUNCTION cosine_similarity(real[], real[]) SUPPORT ai_audio.similarity_support;
 -- include 35_activity.sql
 -- include 57_enhance.sql
 -- include 70_stores.sql
@@ -44,6 +45,7 @@ DROP FUNCTION ai_audio_quality(bytea, jsonb);
 CREATE FUNCTION ai_voice_cluster(voiceprint vector, options json) RETURNS integer
   LANGUAGE c IMMUTABLE WINDOW PARALLEL SAFE COST 1000
   AS 'MODULE_PATHNAME', 'ai_voice_cluster';
+-- include 66_halfvec.sql
 ALTER FUNCTION ai_audio_register_model(text, text, text, jsonb) CALLED ON NULL INPUT;
 ALTER FUNCTION ai_audio_warmup(text) CALLED ON NULL INPUT;
 -- include 80_follow.sql

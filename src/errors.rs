@@ -33,6 +33,15 @@ pub enum Error {
     /// An argument outside its range.
     #[error("{0}")]
     Argument(String),
+    /// An array of numbers with NULL among them.
+    #[error("an array to compare must not contain NULL")]
+    NullInArray,
+    /// An argument that must be given: without it the answer would look like one.
+    #[error("the {name} must not be NULL")]
+    NullArgument {
+        name: &'static str,
+        hint: &'static str,
+    },
     /// A model name that is not registered.
     #[error("unknown model \"{name}\"")]
     UnknownModel { name: String, known: String },
@@ -178,6 +187,7 @@ impl Error {
             | Error::WrongOption { .. }
             | Error::Encoded { .. }
             | Error::Argument(_) => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+            Error::NullInArray | Error::NullArgument { .. } => Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
             Error::UnknownModel { .. } | Error::WrongTask { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
             Error::ResultTooLarge => Code::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
             Error::Privilege { .. } => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
@@ -214,7 +224,9 @@ impl Error {
             Error::UnknownModel { known, .. } | Error::WrongTask { known, .. } => {
                 Some(format!("Models for this: {known}. See the view ai_audio_models."))
             }
-            Error::Privilege { hint, .. } => Some((*hint).into()),
+            Error::Privilege { hint, .. } | Error::NullArgument { hint, .. } => {
+                Some((*hint).into())
+            }
             Error::ResultTooLarge => Some("Ask for a shorter part, or for {\"format\": \"flac\"}.".into()),
             Error::Foreign(error) => foreign_hint(error),
             Error::Inspection(error) | Error::Server { error, .. } => {

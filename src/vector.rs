@@ -107,6 +107,24 @@ unsafe impl UnboxDatum for Vector {
     }
 }
 
+/// The numbers of a pgvector `halfvec`, to read only.
+pub struct HalfVector(pub Vec<f32>);
+
+impl FromDatum for HalfVector {
+    unsafe fn from_polymorphic_datum(
+        datum: pg_sys::Datum,
+        is_null: bool,
+        _typoid: pg_sys::Oid,
+    ) -> Option<Self> {
+        // SAFETY: the caller vouches that a datum that is not NULL is a halfvec.
+        (!is_null).then(|| unsafe {
+            let half = Detoasted::new(datum);
+            let values = half.values::<half::f16>()?;
+            Some(HalfVector(values.iter().map(|x| x.to_f32()).collect()))
+        })?
+    }
+}
+
 /// A vector or halfvec datum in memory, detoasted only if it has to be.
 pub struct Detoasted {
     start: *mut pg_sys::varlena,

@@ -296,18 +296,23 @@ fn grouped(turns: &[Turn], by_speaker: bool) -> VecDeque<Vec<Turn>> {
 fn ai_audio_extract(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<Vec<u8>>, ErrorReport> {
     // SAFETY: declared as (source, start_time, end_time [, options]) in sql/.
     let args = unsafe { Args::new(fcinfo) };
-    if (0..3).any(|i| args.is_null(i)) {
+    if args.is_null(0) {
         return Ok(None);
     }
+    let time = |index| match args.is_null(index) {
+        true => Ok(None),
+        false => args.millis(index).map(Some),
+    };
     let call = Call {
         model: None,
         source: args.source(0)?,
         options: args.maybe_options(3)?,
     };
-    Ok(extract(call, args.millis(1)?, args.millis(2)?)?)
+    Ok(extract(call, time(1)?, time(2)?)?)
 }
 
-fn extract(mut call: Call, start: f64, end: f64) -> Result<Option<Vec<u8>>, Error> {
+/// Cuts from `start` or the beginning to `end` or the end, ms.
+fn extract(mut call: Call, start: Option<f64>, end: Option<f64>) -> Result<Option<Vec<u8>>, Error> {
     stats::CALLS.add(1);
     let (common, own) = options::read::<ExtractOptions>(std::mem::take(&mut call.options))?;
     common.as_it_is("ai_audio_extract")?;
@@ -316,22 +321,25 @@ fn extract(mut call: Call, start: f64, end: f64) -> Result<Option<Vec<u8>>, Erro
             "start_time and end_time are arguments of this function, not options".into(),
         ));
     }
-    let time = |name: &str, ms: f64| match ms {
+    let time = |name: &str, ms: Option<f64>| match ms {
+        None => Ok(None),
         // The fraction of a millisecond is nothing that is heard.
-        ms if (0.0..9e15).contains(&ms) => Ok(ms.round() as u64),
-        ms => Err(Error::Argument(format!(
+        Some(ms) if (0.0..9e15).contains(&ms) => Ok(Some(ms.round() as u64)),
+        Some(ms) => Err(Error::Argument(format!(
             "{name} is in milliseconds from 0, not {ms}"
         ))),
     };
     let (start_ms, end_ms) = (time("start_time", start)?, time("end_time", end)?);
-    if start_ms >= end_ms {
+    if let (Some(start), Some(end)) = (start_ms, end_ms)
+        && start >= end
+    {
         return Err(Error::Argument(format!(
             "start_time ({start}) must be before end_time ({end})"
         )));
     }
     let selection = Selection {
-        start_ms: Some(start_ms),
-        end_ms: Some(end_ms),
+        start_ms,
+        end_ms,
         channel: common.channel.single()?,
         max_duration_ms: settings::max_duration_ms(),
         sample_rate: audio::SAMPLE_RATE,

@@ -95,7 +95,7 @@ fn ai_text_inspect(
 > {
     // SAFETY: declared as (transcript, policy [, options]) in sql/.
     let args = unsafe { Args::new(fcinfo) };
-    if args.is_null(0) || args.is_null(1) {
+    if args.is_null(0) {
         return Ok(TableIterator::empty());
     }
     let own: TextOptions = options::own(args.maybe_options(2)?)?;
@@ -140,7 +140,7 @@ fn ai_audio_inspect(
 > {
     // SAFETY: declared as (source, policy [, options]) in sql/.
     let args = unsafe { Args::new(fcinfo) };
-    if args.is_null(0) || args.is_null(1) {
+    if args.is_null(0) {
         return Ok(TableIterator::empty());
     }
     let (common, speakers, recognition, own) =
@@ -166,6 +166,13 @@ fn ai_audio_inspect(
 }
 
 fn policy(args: &Args, index: usize) -> Result<Policy, Error> {
+    // No rows would look like a recording in which nothing was found.
+    if args.is_null(index) {
+        return Err(Error::NullArgument {
+            name: "policy",
+            hint: "It is a JSON array of rules, or words.",
+        });
+    }
     let policy = match args.is_json(index) {
         true => Policy::from_json(&args.json(index)?),
         false => Policy::from_text(&args.text(index)?),

@@ -1,9 +1,9 @@
 //! `cosine_similarity` of two voiceprints.
 
 use half::f16;
+use pgrx::pg_guard;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use pgrx::{Array, pg_guard};
 use voice::similarity::{cosine, cosine_f16};
 
 use crate::call::arguments::Args;
@@ -53,12 +53,6 @@ similarity_function!(
     pg_finfo_cosine_similarity_halfvec,
     |a, b| of::<f16>(a, b, cosine_f16)
 );
-similarity_function!(
-    cosine_similarity_real,
-    pg_finfo_cosine_similarity_real,
-    |a, b| of_arrays(a, b)
-);
-
 #[doc(hidden)]
 #[unsafe(no_mangle)]
 pub extern "C" fn pg_finfo_cosine_similarity_mixed() -> &'static pg_sys::Pg_finfo_record {
@@ -66,8 +60,7 @@ pub extern "C" fn pg_finfo_cosine_similarity_mixed() -> &'static pg_sys::Pg_finf
     &RECORD
 }
 
-/// The same of any two of vector, arrays of numbers and text. Beside a vector the planner makes vectors of them, and this is
-/// not called.
+/// The same of two arrays of numbers, or texts. Of an array beside a vector the planner makes a vector, and this is not called.
 ///
 /// # Safety
 /// Called by Postgres as the strict function that `sql/` declares.
@@ -97,6 +90,26 @@ pub unsafe extern "C-unwind" fn cosine_similarity_mixed(
     }
 }
 
+#[doc(hidden)]
+#[unsafe(no_mangle)]
+pub extern "C" fn pg_finfo_cosine_similarity_real() -> &'static pg_sys::Pg_finfo_record {
+    static RECORD: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+    &RECORD
+}
+
+/// The same by the name that an installation of 0.1.0 knows.
+///
+/// # Safety
+/// Called by Postgres as the strict function of two `real[]` that `sql/ai_audio--0.1.0.sql` declares.
+#[unsafe(no_mangle)]
+#[pg_guard]
+pub unsafe extern "C-unwind" fn cosine_similarity_real(
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> pg_sys::Datum {
+    // SAFETY: by contract.
+    unsafe { cosine_similarity_mixed(fcinfo) }
+}
+
 /// # Safety
 /// Both datums are pgvector values with elements of type `T`.
 unsafe fn of<T>(
@@ -115,32 +128,6 @@ unsafe fn of<T>(
     };
     same_dimensions(a.len(), b.len());
     cosine(a, b)
-}
-
-/// # Safety
-/// Both datums are `real[]`.
-unsafe fn of_arrays(a: pg_sys::Datum, b: pg_sys::Datum) -> Option<f64> {
-    // SAFETY: by contract.
-    let (a, b) = unsafe { (real_array(a), real_array(b)) };
-    same_dimensions(a.len(), b.len());
-    cosine(&a, &b)
-}
-
-/// # Safety
-/// The datum is a `real[]`.
-unsafe fn real_array(datum: pg_sys::Datum) -> Vec<f32> {
-    // SAFETY: by contract.
-    let array =
-        unsafe { Array::<f32>::from_polymorphic_datum(datum, false, pg_sys::FLOAT4ARRAYOID) };
-    let values: Option<Vec<f32>> = array.map_or(Some(Vec::new()), |a| a.iter().collect());
-    let Some(values) = values else {
-        ereport!(
-            ERROR,
-            PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
-            "an array to compare must not contain NULL"
-        );
-    };
-    values
 }
 
 fn same_dimensions(a: usize, b: usize) {

@@ -7,13 +7,13 @@
 use std::ffi::CStr;
 use std::sync::Arc;
 
-use pgrx::FromDatum;
 use pgrx::prelude::*;
+use pgrx::{AnyNumeric, FromDatum};
 use serde_json::{Map, Value};
 
 use crate::call::{encoded, options};
 use crate::errors::Error;
-use crate::vector::{Detoasted, Vector, oid_of};
+use crate::vector::{HalfVector, Vector, oid_of};
 use crate::{progress, query};
 
 /// A recording as given: text names it, bytes are it.
@@ -239,7 +239,7 @@ fn sorted(
 }
 
 fn looks_like_options(text: &str) -> bool {
-    text.trim_start().starts_with('{')
+    text.trim_start().starts_with(['{', '['])
 }
 
 /// What a declared type is for.
@@ -377,43 +377,31 @@ impl Args<'_> {
         }
     }
 
-    /// A voiceprint in whatever it comes as: vector, an array of numbers, or text as vector writes it.
+    /// A voiceprint in whatever it comes as: vector, halfvec, an array of numbers, or text as vector writes it.
     ///
     /// # Errors
-    /// [`Error::Argument`] for NULL in an array and text that is none.
+    /// [`Error::Argument`] for an array of something else, and text that is none.
     pub fn numbers(&self, index: usize) -> Result<Vec<f32>, Error> {
-        fn array<T: FromDatum>(
-            values: Vec<Option<T>>,
-            to: fn(T) -> f32,
-        ) -> Result<Vec<f32>, Error> {
-            let all: Option<Vec<f32>> = values.into_iter().map(|v| v.map(to)).collect();
-            all.ok_or_else(|| Error::Argument("an array to compare must not contain NULL".into()))
-        }
         match self.types.get(index) {
-            Some(&pg_sys::FLOAT4ARRAYOID) => array(self.get::<Vec<Option<f32>>>(index)?, |x| x),
-            Some(&pg_sys::FLOAT8ARRAYOID) => {
-                array(self.get::<Vec<Option<f64>>>(index)?, |x| x as f32)
+            Some(
+                &(pg_sys::ANYARRAYOID | pg_sys::ANYCOMPATIBLEARRAYOID | pg_sys::FLOAT4ARRAYOID),
+            ) => {
+                let array = self.get::<pg_sys::Datum>(index)?;
+                // SAFETY: declared an array.
+                return unsafe { numbers_of_array(array) };
             }
-            Some(&pg_sys::INT4ARRAYOID) => {
-                array(self.get::<Vec<Option<i32>>>(index)?, |x| x as f32)
-            }
-            Some(&pg_sys::NUMERICARRAYOID) => {
-                let values = self.get::<Vec<Option<pgrx::AnyNumeric>>>(index)?;
-                array(values, |x| f32::try_from(x).unwrap_or(f32::NAN))
-            }
-            Some(&pg_sys::TEXTOID) => {
-                let text = self.text(index)?;
-                let inner = text
-                    .trim()
-                    .strip_prefix('[')
-                    .and_then(|t| t.strip_suffix(']'));
-                let numbers = inner.map(|t| t.split(',').map(|n| n.trim().parse().ok()).collect());
-                numbers.flatten().ok_or_else(|| {
-                    Error::Argument("a voiceprint in text is written [0.1,0.2,...]".into())
-                })
-            }
-            _ => Ok(self.voiceprint(index)?.0),
+            Some(&pg_sys::TEXTOID) => {}
+            _ => return Ok(self.voiceprint(index)?.0),
         }
+        let text = self.text(index)?;
+        let inner = text
+            .trim()
+            .strip_prefix('[')
+            .and_then(|t| t.strip_suffix(']'));
+        let numbers = inner.map(|t| t.split(',').map(|n| n.trim().parse().ok()).collect());
+        numbers
+            .flatten()
+            .ok_or_else(|| Error::Argument("a voiceprint in text is written [0.1,0.2,...]".into()))
     }
 
     /// A table, as regclass or by its name.
@@ -453,12 +441,7 @@ impl Args<'_> {
         {
             return self.get(index);
         }
-        // SAFETY: declared halfvec.
-        let half = unsafe { Detoasted::new(self.get::<pg_sys::Datum>(index)?) };
-        // SAFETY: likewise.
-        let values = unsafe { half.values::<half::f16>() };
-        let values = values.ok_or_else(|| Error::Argument("a halfvec is corrupt".into()))?;
-        Ok(Vector(values.iter().map(|x| x.to_f32()).collect()))
+        self.get(index).map(|HalfVector(values)| Vector(values))
     }
 
     /// Whether an argument is a voiceprint.
@@ -483,6 +466,37 @@ impl Args<'_> {
         let value =
             given.and_then(|(v, t)| unsafe { T::from_polymorphic_datum(v.value, v.isnull, *t) });
         value.ok_or_else(|| Error::Internal(format!("argument {} is missing", index + 1)))
+    }
+}
+
+/// The numbers of an array, whatever it is declared as: of which type they are stands in it.
+///
+/// # Safety
+/// `datum` is an array that is not NULL.
+unsafe fn numbers_of_array(datum: pg_sys::Datum) -> Result<Vec<f32>, Error> {
+    fn all<T>(values: Option<Vec<Option<T>>>, to: fn(T) -> f32) -> Result<Vec<f32>, Error> {
+        let values = values.unwrap_or_default().into_iter();
+        let values: Option<Vec<f32>> = values.map(|x| x.map(to)).collect();
+        values.ok_or(Error::NullInArray)
+    }
+    // SAFETY: by contract; the type of the elements says how to read them.
+    unsafe {
+        let array = pg_sys::pg_detoast_datum(datum.cast_mut_ptr());
+        let element = pg_sys::getBaseType((*array.cast::<pg_sys::ArrayType>()).elemtype);
+        let array = pg_sys::Datum::from(array);
+        match element {
+            pg_sys::FLOAT4OID => all(FromDatum::from_datum(array, false), |x: f32| x),
+            pg_sys::FLOAT8OID => all(FromDatum::from_datum(array, false), |x: f64| x as f32),
+            pg_sys::INT2OID => all(FromDatum::from_datum(array, false), |x: i16| x.into()),
+            pg_sys::INT4OID => all(FromDatum::from_datum(array, false), |x: i32| x as f32),
+            pg_sys::INT8OID => all(FromDatum::from_datum(array, false), |x: i64| x as f32),
+            pg_sys::NUMERICOID => all(FromDatum::from_datum(array, false), |x: AnyNumeric| {
+                f32::try_from(x).unwrap_or(f32::NAN)
+            }),
+            _ => Err(Error::Argument(
+                "a voiceprint in an array is one of numbers, such as real[] or float8[]".into(),
+            )),
+        }
     }
 }
 

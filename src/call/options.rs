@@ -36,6 +36,7 @@ pub fn parse_text(text: &str) -> Result<Map<String, Value>, Error> {
 pub fn object(value: Value) -> Result<Map<String, Value>, Error> {
     match value {
         Value::Object(map) => Ok(map),
+        Value::Null => Ok(Map::new()), // as SQL's NULL: not given
         other => Err(Error::Options(format!(
             "options must be a JSON object, not {}",
             kind(&other)
@@ -325,10 +326,26 @@ fn from_map<T: DeserializeOwned>(
         let option = e.path().to_string();
         Error::WrongOption {
             option,
-            reason: e.into_inner().to_string(),
+            reason: in_json_words(&e.into_inner().to_string()),
             known: known(),
         }
     })
+}
+
+/// What serde says of a value, without Rust's names of types.
+fn in_json_words(reason: &str) -> String {
+    let words = [
+        ("expected a sequence", "expected a list"),
+        ("expected u32", "expected a whole number from 0"),
+        ("expected u64", "expected a whole number from 0"),
+        ("expected usize", "expected a whole number from 0"),
+        ("expected i32", "expected a whole number"),
+        ("expected i64", "expected a whole number"),
+        ("expected f32", "expected a number"),
+        ("expected f64", "expected a number"),
+    ];
+    let found = words.iter().find(|(rust, _)| reason.ends_with(rust));
+    found.map_or(reason.into(), |(rust, json)| reason.replace(rust, json))
 }
 
 /// The field names that a struct deserialises.

@@ -1,12 +1,12 @@
-//! `cosine_similarity` of what clients send: arrays and text beside vectors become vectors when planned, so that an index on
-//! the vectors serves them too.
+//! `cosine_similarity` of what clients send: an array beside a vector becomes a vector when planned, and so do two texts, so that
+//! an index on the vectors serves them too.
 
 use pgrx::pg_sys;
 
-use super::nodes::{cast, items, list_of, make};
+use super::nodes::{items, list_of, make};
 use crate::vector::oid_of;
 
-/// The call on two vectors that stands for one on a vector, as an array, and another array, or on two texts; `None` for any
+/// The call on two vectors that stands for one on a vector, or a halfvec, and an array, or on two texts; `None` for any
 /// other.
 ///
 /// # Safety
@@ -17,44 +17,37 @@ pub(super) unsafe fn as_vectors(
 ) -> Option<*mut pg_sys::FuncExpr> {
     // SAFETY: live nodes; new ones of their tags.
     unsafe {
-        let vector = oid_of("vector");
-        if vector == pg_sys::InvalidOid || (*call).args.is_null() || (*(*call).args).length != 2 {
+        let given: Vec<*mut pg_sys::Node> = items((*call).args).collect();
+        let [a, b] = given[..] else {
             return None;
-        }
-        let text =
-            items::<pg_sys::Node>((*call).args).all(|a| pg_sys::exprType(a) == pg_sys::TEXTOID);
-        let given: Vec<*mut pg_sys::Node> = items::<pg_sys::Node>((*call).args)
-            .map(|a| vector_in_array(a, vector).unwrap_or(a))
-            .collect();
-        if !text && !given.iter().any(|a| pg_sys::exprType(*a) == vector) {
-            return None;
-        }
+        };
+        let types = [pg_sys::exprType(a), pg_sys::exprType(b)];
+        let kind = kind_of(types)?;
         let namespace = pg_sys::get_namespace_name(pg_sys::get_func_namespace((*call).funcid));
         let name = pg_sys::get_func_name((*call).funcid);
         let names = pg_sys::lappend(
             list_of(pg_sys::makeString(namespace)),
             pg_sys::makeString(name).cast(),
         );
-        let function = pg_sys::LookupFuncName(names, 2, [vector; 2].as_ptr(), true);
+        let function = pg_sys::LookupFuncName(names, 2, [kind; 2].as_ptr(), true);
         if function == pg_sys::InvalidOid || function == (*call).funcid {
             return None;
         }
         let mut arguments = std::ptr::null_mut();
         for argument in given {
-            let as_vector = pg_sys::coerce_to_target_type(
-                std::ptr::null_mut(),
-                argument,
-                pg_sys::exprType(argument),
-                vector,
-                -1,
-                pg_sys::CoercionContext::COERCION_EXPLICIT,
-                pg_sys::CoercionForm::COERCE_IMPLICIT_CAST,
-                -1,
-            );
-            if as_vector.is_null() {
+            let mut vector = coerced(argument, kind);
+            if vector.is_null() {
+                // pgvector makes vectors of some arrays of numbers; of the others by a detour.
+                let array = coerced(argument, pg_sys::FLOAT8ARRAYOID);
+                if array.is_null() {
+                    return None;
+                }
+                vector = coerced(array, kind);
+            }
+            if vector.is_null() {
                 return None;
             }
-            let folded = pg_sys::eval_const_expressions(root, as_vector);
+            let folded = pg_sys::eval_const_expressions(root, vector);
             arguments = pg_sys::lappend(arguments, folded.cast());
         }
         let new = make::<pg_sys::FuncExpr>(pg_sys::NodeTag::T_FuncExpr);
@@ -65,17 +58,33 @@ pub(super) unsafe fn as_vectors(
     }
 }
 
-/// The vector that a client's array is compared with: what pgvector's cast to `real[]` is made from.
-unsafe fn vector_in_array(
-    argument: *mut pg_sys::Node,
-    vector: pg_sys::Oid,
-) -> Option<*mut pg_sys::Node> {
+/// The pgvector type that both arguments are to have, where one has it, or both are text.
+fn kind_of(types: [pg_sys::Oid; 2]) -> Option<pg_sys::Oid> {
+    if types[0] == types[1] && types[0] != pg_sys::TEXTOID {
+        return None; // two vectors, or two arrays
+    }
+    let mut kinds = ["vector", "halfvec"].into_iter().map(oid_of);
+    kinds.find(|kind| {
+        *kind != pg_sys::InvalidOid && (types.contains(kind) || types[0] == pg_sys::TEXTOID)
+    })
+}
+
+/// The expression cast to a type, if it has another; NULL where there is no cast.
+unsafe fn coerced(expression: *mut pg_sys::Node, to: pg_sys::Oid) -> *mut pg_sys::Node {
     // SAFETY: a live expression.
     unsafe {
-        let call = cast::<pg_sys::FuncExpr>(argument, pg_sys::NodeTag::T_FuncExpr)?;
-        let inner = items::<pg_sys::Node>(call.args).next()?;
-        let is_cast = call.funcformat == pg_sys::CoercionForm::COERCE_IMPLICIT_CAST
-            && call.funcresulttype == pg_sys::FLOAT4ARRAYOID;
-        (is_cast && pg_sys::exprType(inner) == vector).then_some(inner)
+        if pg_sys::exprType(expression) == to {
+            return expression;
+        }
+        pg_sys::coerce_to_target_type(
+            std::ptr::null_mut(),
+            expression,
+            pg_sys::exprType(expression),
+            to,
+            -1,
+            pg_sys::CoercionContext::COERCION_EXPLICIT,
+            pg_sys::CoercionForm::COERCE_IMPLICIT_CAST,
+            -1,
+        )
     }
 }

@@ -1,5 +1,6 @@
 //! What callers send: NULLs, json, named arguments, either order, arrays, padded voiceprints, encoded recordings.
 
+use serde_json::Value;
 use sql_tests::{Client, ClientExt, Database, SqlState, clip, plan_nodes};
 
 fn library() -> (Database, Client) {
@@ -44,6 +45,13 @@ fn null_options_and_models_count_as_not_given() {
         format!("SELECT count(*) > 0 FROM ai_audio_diarize('{file}', NULL)"),
         format!("SELECT count(*) > 0 FROM ai_audio_segments('{file}', NULL)"),
         format!("SELECT ai_audio_extract('{file}', 0, 500, NULL::text) IS NOT NULL"),
+        format!(
+            "SELECT ai_audio_extract('{file}', NULL, 500) = ai_audio_extract('{file}', 0, 500)"
+        ),
+        format!(
+            "SELECT ai_audio_extract('{file}', 500, NULL::integer) = ai_audio_extract('{file}', 500, 9999999)"
+        ),
+        format!("SELECT ai_audio_embed('{file}', 'null'::jsonb) = ai_audio_embed('{file}')"),
         format!("SELECT ai_audio_enhance('{file}', NULL) IS NOT NULL"),
         format!("SELECT ai_audio_transcribe(NULL, '{file}', NULL::jsonb) <> ''"),
         "SELECT bool_and(same_speaker) FROM known a, ai_voice_verify(a.v, a.v, NULL)".into(),
@@ -63,6 +71,55 @@ fn null_options_and_models_count_as_not_given() {
     );
 }
 
+/// Where NULL would look like an answer: nobody, nothing found.
+#[test]
+fn a_null_library_or_policy_is_an_error() {
+    let (_database, mut client) = library();
+    let file = clip("diane-2.wav");
+    for (call, word) in [
+        (format!("ai_audio_identify('{file}', NULL)"), "library"),
+        (
+            "ai_voice_identify((SELECT v FROM known LIMIT 1), NULL)".into(),
+            "library",
+        ),
+        (format!("ai_audio_inspect('{file}', NULL::jsonb)"), "policy"),
+        ("ai_text_inspect('words', NULL::text)".into(), "policy"),
+    ] {
+        client.fails(
+            &format!("SELECT * FROM {call}"),
+            SqlState::NULL_VALUE_NOT_ALLOWED,
+            &[word],
+        );
+    }
+    let nobody =
+        format!("SELECT count(*) FROM ai_audio_identify('{file}', 'known', '{{names: []}}')");
+    assert_eq!(client.value::<i64>(&nobody), 0);
+}
+
+#[test]
+fn wrong_options_are_told_in_words_of_json() {
+    let (_database, mut client) = library();
+    let file = clip("diane-2.wav");
+    for (options, word) in [
+        ("{top_k: -1}", "expected a whole number from 0"),
+        ("{top_k: \"3\"}", "expected a whole number from 0"),
+        ("{names: \"Diane\"}", "expected a list"),
+        ("{prior: \"high\"}", "expected a number"),
+        ("[]", "must be a JSON object, not an array"),
+    ] {
+        client.fails(
+            &format!("SELECT * FROM ai_audio_identify('{file}', 'known', '{options}')"),
+            SqlState::INVALID_PARAMETER_VALUE,
+            &[word],
+        );
+    }
+    client.fails(
+        &format!("SELECT ai_audio_embed('{file}', '[]')"),
+        SqlState::INVALID_PARAMETER_VALUE,
+        &["must be a JSON object, not an array"],
+    );
+}
+
 #[test]
 fn a_null_recording_gives_null() {
     let (_database, mut client) = library();
@@ -73,13 +130,11 @@ fn a_null_recording_gives_null() {
         "ai_audio_transcribe(NULL::bytea)",
         "ai_audio_transcript(NULL)",
         "ai_audio_info(NULL, '{}')",
-        "ai_audio_extract('/x.wav', NULL, 3)",
         "ai_audio_extract(NULL::text, 1, 3)",
         "ai_audio_enhance(NULL::bytea)",
         "(ai_audio_quality(NULL)).speakers",
         "(ai_audio_verify('/x.wav', NULL::text)).probability",
         "(ai_voice_identify(NULL::vector, 'known')).name",
-        "(ai_voice_identify((SELECT v FROM known LIMIT 1), NULL::text)).name",
     ] {
         let null: bool = client.value(&format!("SELECT {call} IS NULL"));
         assert!(null, "{call}");
@@ -169,7 +224,9 @@ fn a_voiceprint_is_compared_as_whatever_it_comes() {
         "SELECT problem FROM (SELECT v.name, s, problem FROM arrays v, LATERAL (VALUES
            (cosine_similarity(v, r), 'vector real'), (cosine_similarity(r, v), 'real vector'),
            (cosine_similarity(d, d), 'float8'), (cosine_similarity(n, n), 'numeric'), (cosine_similarity(v, n), 'vector numeric'),
-           (cosine_similarity(r, d), 'real float8'), (cosine_similarity(v::text, v::text), 'text')) c(s, problem)) x
+           (cosine_similarity(v, d), 'vector float8'), (cosine_similarity(d, v), 'float8 vector'), (cosine_similarity(n, v), 'numeric vector'),
+           (cosine_similarity(r, d), 'real float8'), (cosine_similarity(n, d), 'numeric float8'),
+           (cosine_similarity(v::text, v::text), 'text')) c(s, problem)) x
          WHERE s IS NULL OR abs(s - 1) > 1e-6",
     );
     assert_eq!(equal, [""; 0]);
@@ -188,6 +245,15 @@ fn a_voiceprint_is_compared_as_whatever_it_comes() {
         client.value::<f64>("SELECT max(cosine_similarity(v, ARRAY[0.5,0,0])) FROM tiny"),
         1.0
     );
+    for numbers in ["real", "float8", "numeric", "integer", "bigint", "smallint"] {
+        for kind in ["vector", "halfvec"] {
+            let highest = format!(
+                "SELECT max(cosine_similarity(v::{kind}, '{{0,1,0}}'::{numbers}[])) + max(cosine_similarity('{{0,1,0}}'::{numbers}[], v::{kind}))
+                   + cosine_similarity('[0,1,0]'::{kind}, '{{0,1,0}}'::{numbers}[]) FROM tiny"
+            );
+            assert_eq!(client.value::<f64>(&highest), 3.0, "{kind} {numbers}");
+        }
+    }
     // Parameters beside a vector stay vectors for drivers that ask.
     let prepared = client
         .prepare("SELECT cosine_similarity(v, $1) FROM known")
@@ -202,10 +268,29 @@ fn a_voiceprint_is_compared_as_whatever_it_comes() {
     }
     let prepared = client.prepare("SELECT cosine_similarity($1, $2)").unwrap();
     assert_eq!(prepared.params()[0].name(), "text");
+    for (beside, kind) in [("r", "_float4"), ("d", "_float8"), ("h", "halfvec")] {
+        let prepared = client
+            .prepare(&format!(
+                "SELECT cosine_similarity($1, {beside}) FROM arrays"
+            ))
+            .unwrap();
+        assert_eq!(prepared.params()[0].name(), kind);
+    }
+    for array in [
+        "ARRAY[1.0, NULL]",
+        "'{1,NULL}'::real[]",
+        "'{NULL}'::float8[]",
+    ] {
+        client.fails(
+            &format!("SELECT cosine_similarity({array}, ARRAY[1.0, 2.0])"),
+            SqlState::NULL_VALUE_NOT_ALLOWED,
+            &["NULL"],
+        );
+    }
     client.fails(
-        "SELECT cosine_similarity(ARRAY[1.0, NULL], ARRAY[1.0, 2.0])",
+        "SELECT cosine_similarity('{a}'::text[], ARRAY['b'])",
         SqlState::INVALID_PARAMETER_VALUE,
-        &["NULL"],
+        &["numbers"],
     );
     client.fails(
         "SELECT cosine_similarity('{1,2}', '[1,2]')",
@@ -245,14 +330,19 @@ fn arrays_and_text_beside_a_vector_use_its_index() {
         "ARRAY[1,2,3]",
         "ARRAY[1.0,2.0,3.0]",
         "ARRAY[1,2,3]::real[]",
+        "ARRAY[1,2,3]::float8[]",
+        "ARRAY[1,2,3]::bigint[]",
+        "(SELECT array_agg(i::float8) FROM generate_series(1, 3) i)",
     ] {
         let plan = client.plan(&format!(
             "SELECT id FROM many ORDER BY cosine_similarity(v, {probe}) DESC LIMIT 3"
         ));
-        assert!(
-            plan_nodes(&plan).iter().any(|n| n["Order By"].is_string()),
-            "{probe}"
-        );
+        let by_index = |n: &&Value| {
+            n["Order By"]
+                .as_str()
+                .is_some_and(|by| by.starts_with("(v <=> "))
+        };
+        assert!(plan_nodes(&plan).iter().any(by_index), "{probe}");
     }
 }
 
@@ -276,7 +366,7 @@ fn voiceprints_are_as_wide_as_the_setting_says() {
          ORDER BY similarity DESC LIMIT 1"
     ));
     assert_eq!(best, "Diane");
-    for column in ["r", "d::vector"] {
+    for column in ["r", "d"] {
         assert!(
             client_512.value::<bool>(&format!(
                 "SELECT cosine_similarity({column}, ai_audio_embed('{two}')) > 0.5 FROM voices"

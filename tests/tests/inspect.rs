@@ -167,7 +167,8 @@ fn patterns_need_no_server_and_quote_sentence_speaker_and_time() {
         (&json!(2), &Value::Null, &json!("fool"))
     );
     assert!(rows(&mut client, "ai_text_inspect(NULL::text, 'be kind')").is_empty());
-    assert!(rows(&mut client, "ai_text_inspect('text', NULL::text)").is_empty());
+    let given = r#"ai_text_inspect('you fool', '[{"rule": "r", "pattern": "fool"}]', '{}'::json)"#;
+    assert_eq!(rows(&mut client, given).len(), 1);
 }
 
 #[test]

@@ -405,9 +405,35 @@ fn a_profile_is_the_mean_direction() {
     );
     for weight in ["-1", "'NaN'", "'Infinity'"] {
         client.fails(
-            &format!("SELECT ai_voice_profile('[1]', {weight}::float8)"),
+            &format!("SELECT ai_voice_profile('[1]'::vector, {weight}::float8)"),
             SqlState::INVALID_PARAMETER_VALUE,
             &["weight"],
+        );
+    }
+}
+
+#[test]
+fn columns_of_halfvec_are_profiled_and_grouped_as_they_are() {
+    let (_database, mut client) = with_voices();
+    client.run("CREATE TABLE takes AS SELECT s, t, voice(s, t)::halfvec AS h FROM generate_series(1, 4) s, generate_series(1, 5) t");
+    for weight in ["", ", t"] {
+        let same = format!(
+            "SELECT bool_and(half = plain) FROM (
+               SELECT ai_voice_profile(h{weight})::text AS half, ai_voice_profile(h::vector{weight})::text AS plain FROM takes GROUP BY s) x"
+        );
+        assert!(client.value::<bool>(&same), "weight {weight:?}");
+    }
+    let moving = "SELECT bool_and(half = plain) FROM (
+        SELECT ai_voice_profile(h) OVER w AS half, ai_voice_profile(h::vector) OVER w AS plain
+        FROM takes WINDOW w AS (ORDER BY s, t ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)) x";
+    assert!(client.value::<bool>(moving));
+    for options in ["", ", '{min_size: 2}'", ", '{}'::jsonb", ", '{}'::json"] {
+        let groups = format!("SELECT ai_voice_cluster(h{options}) OVER (ORDER BY s, t) FROM takes");
+        let plain = groups.replace("(h", "(h::vector");
+        assert_eq!(
+            client.column::<Option<i32>>(&groups),
+            client.column::<Option<i32>>(&plain),
+            "{options}"
         );
     }
 }
@@ -600,18 +626,18 @@ fn grouping_of_what_is_missing_or_wrong() {
         ("{k: 3}", "min_size, "),
     ] {
         client.fails(
-            &format!("SELECT ai_voice_cluster('[1]', '{options}') OVER ()"),
+            &format!("SELECT ai_voice_cluster('[1]'::vector, '{options}') OVER ()"),
             invalid.clone(),
             &[part],
         );
     }
     client.fails(
-        "SELECT ai_voice_cluster('[1]')",
+        "SELECT ai_voice_cluster('[1]'::vector)",
         SqlState::WRONG_OBJECT_TYPE,
         &["OVER"],
     );
     client.run("SET ai_audio.cluster_memory = '64MB'");
-    let many = "SELECT ai_voice_cluster('[1,2]') OVER () FROM generate_series(1, 10000)";
+    let many = "SELECT ai_voice_cluster('[1,2]'::vector) OVER () FROM generate_series(1, 10000)";
     client.fails(
         many,
         SqlState::PROGRAM_LIMIT_EXCEEDED,

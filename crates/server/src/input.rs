@@ -300,9 +300,30 @@ impl Input {
                 "more recordings were uploaded than this endpoint takes",
             ));
         }
-        serde_json::from_value(Value::Object(self.parameters))
-            .map_err(|error| ApiError::bad(error.to_string()))
+        serde_path_to_error::deserialize(Value::Object(self.parameters)).map_err(|error| {
+            let reason = in_json_words(&error.inner().to_string());
+            let named = reason.starts_with("unknown field") || reason.starts_with("missing field");
+            ApiError::bad(match error.path().to_string().as_str() {
+                "." => reason,
+                _ if named => reason,
+                name => format!("{name}: {reason}"),
+            })
+        })
     }
+}
+
+/// What serde says of a value, without Rust's names of types.
+fn in_json_words(reason: &str) -> String {
+    let words = [
+        ("expected i64", "expected a whole number"),
+        ("expected u32", "expected a whole number from 0"),
+        ("expected u64", "expected a whole number from 0"),
+        ("expected f32", "expected a number"),
+        ("expected f64", "expected a number"),
+        ("expected a sequence", "expected a list"),
+    ];
+    let found = words.iter().find(|(rust, _)| reason.ends_with(rust));
+    found.map_or(reason.into(), |(rust, json)| reason.replace(rust, json))
 }
 
 fn whole(value: Value) -> Value {

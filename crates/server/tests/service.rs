@@ -64,8 +64,22 @@ fn bad_requests_are_told_what_is_wrong() {
     embed(json!({"input_audio": 5})).fails(400, "must be a URL");
     embed(json!({"input_audio": clip("june-1.wav"), "begin": 3}))
         .fails(400, "unknown field `begin`");
-    embed(json!({"input_audio": clip("june-1.wav"), "start_time": "x"})).fails(400, "expected f64");
+    embed(json!({"input_audio": clip("june-1.wav"), "start_time": "x"})).fails(
+        400,
+        "start_time: invalid type: string \"x\", expected a number",
+    );
     embed(json!({"input_audio": "/nowhere/a.wav"})).fails(400, "/nowhere/a.wav");
+    let asr = json!({"source_url": clip("june-1.wav"), "output_type": "pdf"});
+    setup
+        .post("/bailian/funasr/asr", asr)
+        .fails(400, "output_type: unknown variant `pdf`");
+    for id in [json!("999999999999999999999"), json!("x"), json!([1])] {
+        let delete = setup.post("/voice/delete", json!({ "id": id }));
+        delete.fails(400, "id");
+    }
+    setup
+        .get("/voice/query?id=999999999999999999999")
+        .fails(400, "id: expected a number of 64 bits");
     embed(json!({"input_audio": "a\0b"})).fails(400, "");
     embed(json!({"input_audio": "http://127.0.0.1:1/a.wav"})).fails(403, "");
     let raw = |kind: &str, body: &[u8]| {

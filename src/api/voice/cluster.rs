@@ -14,7 +14,7 @@ use voice::cluster::{self, Options, Rows};
 use crate::call::arguments::jsonb_options;
 use crate::call::options;
 use crate::errors::Error;
-use crate::vector::Detoasted;
+use crate::vector::{Detoasted, HalfVector, oid_of};
 use crate::{interrupt, settings};
 
 /// `WINDOW_SEEK_HEAD` of windowapi.h.
@@ -82,9 +82,12 @@ pub unsafe extern "C-unwind" fn ai_voice_cluster(
                 "ai_voice_cluster must be called with OVER (...)"
             );
         }
-        let options =
-            ((*fcinfo).nargs > 1).then(|| pg_sys::get_fn_expr_argtype((*fcinfo).flinfo, 1));
-        match Partition::of(window, options).and_then(|p| p.current()) {
+        let kind = |argument| pg_sys::get_fn_expr_argtype((*fcinfo).flinfo, argument);
+        let types = Types {
+            voiceprint: kind(0),
+            options: ((*fcinfo).nargs > 1).then(|| kind(1)),
+        };
+        match Partition::of(window, &types).and_then(|p| p.current()) {
             Ok(0) => {
                 (*fcinfo).isnull = true;
                 pg_sys::Datum::from(0)
@@ -98,6 +101,13 @@ pub unsafe extern "C-unwind" fn ai_voice_cluster(
     }
 }
 
+/// What the function was called with.
+struct Types {
+    voiceprint: pg_sys::Oid,
+    /// There may be none.
+    options: Option<pg_sys::Oid>,
+}
+
 /// The groups of a partition's rows, in memory that Postgres zeroes first and frees with the partition: whether they
 /// are there, then one number per row, 0 for none.
 struct Partition {
@@ -106,12 +116,11 @@ struct Partition {
 }
 
 impl Partition {
-    /// The groups, made if this is the partition's first row. `options` is the type of the second argument, if there is
-    /// one.
+    /// The groups, made if this is the partition's first row.
     ///
     /// # Safety
     /// `window` is the running function's.
-    unsafe fn of(window: *mut WindowObject, options: Option<pg_sys::Oid>) -> Result<Self, Error> {
+    unsafe fn of(window: *mut WindowObject, types: &Types) -> Result<Self, Error> {
         // SAFETY: by contract; one flag and one number per row fit the memory asked for. The first call decides its size.
         unsafe {
             let rows = usize::try_from(pg_guard_ffi_boundary(|| WinGetPartitionRowCount(window)))
@@ -131,7 +140,7 @@ impl Partition {
                 groups: memory.add(1),
             };
             if *memory == 0 {
-                let groups = partition.group(rows, options)?;
+                let groups = partition.group(rows, types)?;
                 for (i, group) in groups.into_iter().enumerate() {
                     *partition.groups.add(i) = group.unwrap_or(0);
                 }
@@ -150,9 +159,10 @@ impl Partition {
         })
     }
 
-    fn group(&self, rows: usize, options: Option<pg_sys::Oid>) -> Result<Vec<Option<u32>>, Error> {
+    fn group(&self, rows: usize, types: &Types) -> Result<Vec<Option<u32>>, Error> {
+        let options = types.options;
         let options = options.map_or(Ok(Options::default()), |oid| self.options(oid))?;
-        let rows = self.read(rows)?;
+        let rows = self.read(rows, types.voiceprint == oid_of("halfvec"))?;
         let threads = settings::threads();
         interrupt::run(|cancel| cluster::cluster(rows, &options, threads, cancel))
     }
@@ -178,23 +188,23 @@ impl Partition {
     }
 
     /// Reads all voiceprints of the partition.
-    fn read(&self, count: usize) -> Result<Rows, Error> {
+    fn read(&self, count: usize, half: bool) -> Result<Rows, Error> {
         let mut rows = Rows::new(count, settings::cluster_memory());
         let mut scratch = PgMemoryContexts::new("ai_voice_cluster row");
         for position in 0..count {
             pgrx::check_for_interrupts!();
             // SAFETY: what is detoasted or computed for a row is copied into `rows` before the context is reset.
             unsafe {
-                scratch.switch_to(|_| self.read_row(position as i32, &mut rows))?;
+                scratch.switch_to(|_| self.read_row(position as i32, half, &mut rows))?;
                 scratch.reset();
             }
         }
         Ok(rows)
     }
 
-    fn read_row(&self, position: i32, rows: &mut Rows) -> Result<(), Error> {
+    fn read_row(&self, position: i32, half: bool, rows: &mut Rows) -> Result<(), Error> {
         let (mut null, mut out) = (false, false);
-        // SAFETY: a position within the partition; the first argument is declared a vector.
+        // SAFETY: a position within the partition; the first argument is declared a vector or halfvec.
         unsafe {
             let datum = pg_guard_ffi_boundary(|| {
                 WinGetFuncArgInPartition(
@@ -210,11 +220,13 @@ impl Partition {
             if null || out {
                 return Ok(rows.push(None)?);
             }
+            let damaged = || Error::Argument("a vector is damaged".into());
+            if half {
+                let vector = HalfVector::from_datum(datum, false).ok_or_else(damaged)?;
+                return Ok(rows.push(Some(&vector.0))?);
+            }
             let vector = Detoasted::new(datum);
-            let values = vector
-                .values::<f32>()
-                .ok_or_else(|| Error::Argument("a vector is damaged".into()))?;
-            Ok(rows.push(Some(values))?)
+            Ok(rows.push(Some(vector.values::<f32>().ok_or_else(damaged)?))?)
         }
     }
 }

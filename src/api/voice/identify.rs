@@ -22,10 +22,10 @@ const MOST: u32 = 1000;
 fn ai_voice_identify(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<Record>, ErrorReport> {
     // SAFETY: declared with a vector, a regclass, maybe options, and the OUT parameters below.
     let args = unsafe { Args::new(fcinfo) };
-    if args.is_null(0) || args.is_null(1) {
+    if args.is_null(0) {
         return Ok(None);
     }
-    let (probe, library) = (args.voiceprint(0)?, args.relation(1)?);
+    let (probe, library) = (args.voiceprint(0)?, library(&args)?);
     let found = identify(probe, library, args.maybe_options(2)?)?;
     let best = found.as_ref();
     let row = [
@@ -55,6 +55,17 @@ struct AudioOptions {
     vad: Option<bool>,
 }
 
+/// The table to search. NULL for it would say "nobody" of whoever is in the table that was meant.
+fn library(args: &Args) -> Result<pg_sys::Oid, Error> {
+    if args.is_null(1) {
+        return Err(Error::NullArgument {
+            name: "library",
+            hint: "It is a table with names and voiceprints, as text or regclass.",
+        });
+    }
+    args.relation(1)
+}
+
 type Row = (i32, String, f64, f64);
 
 /// `ai_audio_identify(source, library [, options])`: whose voice a recording is.
@@ -75,7 +86,7 @@ fn ai_audio_identify(
 > {
     // SAFETY: declared with a recording, a table, maybe options, and the OUT parameters above.
     let args = unsafe { Args::new(fcinfo) };
-    if args.is_null(0) || args.is_null(1) {
+    if args.is_null(0) {
         return Ok(TableIterator::empty());
     }
     Ok(TableIterator::new(identify_recording(&args)?))
@@ -93,9 +104,13 @@ fn identify_recording(args: &Args) -> Result<Vec<Row>, Error> {
     // Who asks for several wants to see them, however they fit.
     let usual = if own.top_k.is_some() { 0.0 } else { 0.5 };
     let least = least(asked.min_probability)?.unwrap_or(usual);
-    let names = own.names.unwrap_or_default();
+    let names = own.names;
     asked.candidates = asked.candidates.max(Some(top.max(20)));
-    let library = args.relation(1)?;
+    let library = library(args)?;
+    // Among no names is nobody.
+    if names.as_ref().is_some_and(Vec::is_empty) {
+        return Ok(Vec::new());
+    }
     let model = hearing::speaker(asked.model.as_deref())?;
     let heard = hearing::listen(&args.source(0)?, &common, &model, own.vad.unwrap_or(true));
     let Some(heard) = common.on_error.apply(heard)? else {
@@ -105,7 +120,7 @@ fn identify_recording(args: &Args) -> Result<Vec<Row>, Error> {
         voice: Vector(heard.voiceprint.clone()),
         side: Some(heard.side()),
     };
-    let found = rank(probe, library, &asked, &names)?;
+    let found = rank(probe, library, &asked, &names.unwrap_or_default())?;
     let row = |(i, c): (usize, Candidate)| (i as i32 + 1, c.name, c.probability, c.similarity);
     Ok(found
         .into_iter()

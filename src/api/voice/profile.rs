@@ -13,7 +13,7 @@ use pgrx::prelude::*;
 use pgrx::{FromDatum, PgMemoryContexts};
 
 use crate::errors::Error;
-use crate::vector::{MAX_DIMENSIONS, Vector};
+use crate::vector::{HalfVector, MAX_DIMENSIONS, Vector};
 
 /// One, in the integers of the sums.
 const ONE: f64 = (1u64 << 60) as f64;
@@ -170,7 +170,7 @@ impl Support {
 
     /// Adds or takes away the row in arguments 1 (voiceprint) and 2 (weight, if there is one). Rows with a NULL change
     /// nothing.
-    unsafe fn step(&self, sign: i128) -> Result<State, Error> {
+    unsafe fn step(&self, sign: i128, half: bool) -> Result<State, Error> {
         // SAFETY: the declared types.
         unsafe {
             let weight = if (*self.0).nargs > 2 {
@@ -178,13 +178,18 @@ impl Support {
             } else {
                 Some(1.0)
             };
-            let row = self.value::<Vector>(1).zip(weight);
+            let vector = if half {
+                self.value::<HalfVector>(1).map(|vector| vector.0)
+            } else {
+                self.value::<Vector>(1).map(|vector| vector.0)
+            };
+            let row = vector.zip(weight);
             let state = match self.state(0) {
                 Some(profile) => State(profile),
                 None => self.keep(Profile::default())?,
             };
             if let Some((vector, weight)) = row {
-                (*state.0).add(&vector.0, weight, sign)?;
+                (*state.0).add(&vector, weight, sign)?;
             }
             Ok(state)
         }
@@ -195,14 +200,28 @@ impl Support {
 #[pg_extern]
 fn ai_voice_profile_add(fcinfo: pg_sys::FunctionCallInfo) -> Result<State, ErrorReport> {
     // SAFETY: declared (internal, vector [, float8]).
-    Ok(unsafe { Support(fcinfo).step(1) }?)
+    Ok(unsafe { Support(fcinfo).step(1, false) }?)
 }
 
 /// Inverse transition function for moving windows.
 #[pg_extern]
 fn ai_voice_profile_remove(fcinfo: pg_sys::FunctionCallInfo) -> Result<State, ErrorReport> {
     // SAFETY: declared (internal, vector [, float8]).
-    Ok(unsafe { Support(fcinfo).step(-1) }?)
+    Ok(unsafe { Support(fcinfo).step(-1, false) }?)
+}
+
+/// The same two for halfvec.
+#[pg_extern]
+fn ai_voice_profile_add_half(fcinfo: pg_sys::FunctionCallInfo) -> Result<State, ErrorReport> {
+    // SAFETY: declared (internal, halfvec [, float8]).
+    Ok(unsafe { Support(fcinfo).step(1, true) }?)
+}
+
+/// Inverse transition function for moving windows.
+#[pg_extern]
+fn ai_voice_profile_remove_half(fcinfo: pg_sys::FunctionCallInfo) -> Result<State, ErrorReport> {
+    // SAFETY: declared (internal, halfvec [, float8]).
+    Ok(unsafe { Support(fcinfo).step(-1, true) }?)
 }
 
 /// Combines the states of two workers.

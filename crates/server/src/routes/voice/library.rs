@@ -26,7 +26,10 @@ const MAX_GROUPED: i64 = 20_000;
 
 /// An id, as a number or as a text.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected a number of 64 bits, or its digits as text"
+)]
 pub enum Id {
     /// As a JSON number.
     Number(i64),

@@ -125,7 +125,7 @@ async fn compare(
     let sql = format!(
         "SELECT coalesce(json_agg(json_build_object({}, 'similarity', n.similarity, 'probability', v.probability,
              'same_speaker', v.same_speaker) ORDER BY n.similarity DESC NULLS LAST, id), '[]')::text
-         FROM ({nearest}) n, LATERAL ai_voice_verify(n.voiceprint, $1::text::vector, $3::text::jsonb || jsonb_strip_nulls(jsonb_build_object(
+         FROM ({nearest}) n, LATERAL ai_voice_verify(n.voiceprint::vector, $1::text::vector, $3::text::jsonb || jsonb_strip_nulls(jsonb_build_object(
              'duration_a', n.quality->'speech_seconds', 'narrowband_a', (n.quality->>'bandwidth_hz')::float8 < {NARROW_HZ}))) v",
         described(strings),
     );
