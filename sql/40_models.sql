@@ -12,7 +12,7 @@ SELECT pg_catalog.pg_extension_config_dump('ai_audio.models', '');
 
 CREATE FUNCTION ai_audio.list_models(OUT name text, OUT aliases text[], OUT task text, OUT dimensions integer,
     OUT sample_rate integer, OUT languages text[], OUT licence text, OUT file text, OUT size bigint, OUT sha256 text,
-    OUT loaded boolean, OUT built_in boolean, OUT runs_on text) RETURNS SETOF record
+    OUT loaded boolean, OUT built_in boolean, OUT runs_on text, OUT calibrated boolean) RETURNS SETOF record
   LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED COST 1000 ROWS 10
   AS 'MODULE_PATHNAME', 'ai_audio_list_models_wrapper';
 COMMENT ON FUNCTION ai_audio.list_models() IS 'rows of the view ai_audio_models';

@@ -13,20 +13,21 @@ CREATE TABLE ai_audio.calibrations (
   fitted_by name NOT NULL DEFAULT current_user,
   fitted_at timestamptz NOT NULL DEFAULT now(),
   lowest float8,
-  highest float8
+  highest float8,
+  model text
 );
 COMMENT ON TABLE ai_audio.calibrations IS
   'calibrations fitted with ai_voice_calibrate, for option "calibration"; to fit one takes INSERT and UPDATE on this table';
 GRANT SELECT ON ai_audio.calibrations TO PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('ai_audio.calibrations', '');
 
-CREATE FUNCTION ai_voice_calibrate(query text, name text DEFAULT 'custom',
+CREATE FUNCTION ai_voice_calibrate(query text, name text DEFAULT NULL, model text DEFAULT NULL,
     OUT calibration text, OUT pairs bigint, OUT same_pairs bigint, OUT eer float8, OUT cllr_before float8,
     OUT cllr_after float8, OUT threshold float8)
-  LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE COST 100000
+  LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000
   AS 'MODULE_PATHNAME', 'ai_voice_calibrate_wrapper';
-COMMENT ON FUNCTION ai_voice_calibrate(text, text) IS
-  'fits probabilities to labelled pairs and keeps them under a name; the query returns same_speaker, and similarity or voiceprints a and b, and maybe duration_a and duration_b';
+COMMENT ON FUNCTION ai_voice_calibrate(text, text, text) IS
+  'fits probabilities to labelled pairs and keeps them under a name, as those of a model if one is named; the query returns same_speaker, and similarity or voiceprints a and b, and maybe duration_a and duration_b';
 
 -- One voiceprint of several recordings.
 CREATE FUNCTION ai_audio.profile_add(internal, vector) RETURNS internal

@@ -11,6 +11,16 @@ DROP FUNCTION cosine_similarity(real[], real[]);
 
 -- How far the pairs of a calibration reach; one that was fitted before goes by their number.
 ALTER TABLE ai_audio.calibrations ADD COLUMN lowest float8, ADD COLUMN highest float8;
+-- Whose it is, where it is a registered model's.
+ALTER TABLE ai_audio.calibrations ADD COLUMN model text;
+DROP FUNCTION ai_voice_calibrate(text, text);
+CREATE FUNCTION ai_voice_calibrate(query text, name text DEFAULT NULL, model text DEFAULT NULL,
+    OUT calibration text, OUT pairs bigint, OUT same_pairs bigint, OUT eer float8, OUT cllr_before float8,
+    OUT cllr_after float8, OUT threshold float8)
+  LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000
+  AS 'MODULE_PATHNAME', 'ai_voice_calibrate_wrapper';
+COMMENT ON FUNCTION ai_voice_calibrate(text, text, text) IS
+  'fits probabilities to labelled pairs and keeps them under a name, as those of a model if one is named; the query returns same_speaker, and similarity or voiceprints a and b, and maybe duration_a and duration_b';
 -- Functions on recordings take NULL options, and options beside the recording alone. Those with more columns than before are made anew.
 -- include 20_embed.sql
 -- include 30_info.sql
@@ -59,7 +69,7 @@ DROP VIEW ai_audio_models;
 DROP FUNCTION ai_audio.list_models();
 CREATE FUNCTION ai_audio.list_models(OUT name text, OUT aliases text[], OUT task text, OUT dimensions integer,
     OUT sample_rate integer, OUT languages text[], OUT licence text, OUT file text, OUT size bigint, OUT sha256 text,
-    OUT loaded boolean, OUT built_in boolean, OUT runs_on text) RETURNS SETOF record
+    OUT loaded boolean, OUT built_in boolean, OUT runs_on text, OUT calibrated boolean) RETURNS SETOF record
   LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED COST 1000 ROWS 10
   AS 'MODULE_PATHNAME', 'ai_audio_list_models_wrapper';
 COMMENT ON FUNCTION ai_audio.list_models() IS 'rows of the view ai_audio_models';

@@ -13,12 +13,14 @@ use pgrx::prelude::*;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use vad::Vad;
+use voice::score;
 
 use crate::call::arguments::Args;
 use crate::errors::Error;
 use crate::interrupt;
 use crate::models::{self, Engine, Model, Task};
 use crate::query;
+use crate::steps::calibration;
 
 /// `ai_audio.list_models()`: the rows of the view `ai_audio_models`.
 #[pg_extern]
@@ -40,11 +42,13 @@ fn ai_audio_list_models() -> Result<
             name!(loaded, bool),
             name!(built_in, bool),
             name!(runs_on, Option<String>),
+            name!(calibrated, Option<bool>),
         ),
     >,
     ErrorReport,
 > {
     let all = Model::built_in().chain(Model::registered().map_err(ErrorReport::from)?);
+    let fitted = calibration::fitted_models()?;
     let rows: Vec<_> = all
         .map(|m| {
             let runs_on = m.loaded_on();
@@ -52,6 +56,8 @@ fn ai_audio_list_models() -> Result<
             let file = m.path.to_string_lossy().into_owned();
             let dimensions = m.dimensions.and_then(|d| i32::try_from(d).ok());
             let task = m.task.to_string();
+            let calibrated = || score::standard(&m.name).is_some() || fitted.contains(&m.name);
+            let calibrated = (m.task == Task::SpeakerEmbedding).then(calibrated);
             (
                 m.name,
                 m.aliases,
@@ -66,6 +72,7 @@ fn ai_audio_list_models() -> Result<
                 runs_on.is_some(),
                 m.built_in,
                 runs_on,
+                calibrated,
             )
         })
         .collect();
@@ -268,6 +275,11 @@ fn drop_model(name: &str) -> Result<(), Error> {
         .filter(|_| gone > 0)
         .ok_or_else(|| Error::Argument(format!("no model is registered as \"{name}\"")))?;
     models::forget(Path::new(&path));
+    // Another model of this name is calibrated otherwise.
+    query::write(
+        "UPDATE ai_audio.calibrations SET model = NULL WHERE model OPERATOR(pg_catalog.=) $1",
+        &[name.into()],
+    )?;
     Ok(())
 }
 

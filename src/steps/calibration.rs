@@ -34,34 +34,53 @@ pub fn usual(measured: Measured) -> Result<Calibration, Error> {
     standard(USUAL_MODEL, measured)
 }
 
+/// Whether a model, the usual one if none is named, comes with a calibration, also of normalised scores.
+///
+/// # Errors
+/// [`Error::UnknownModel`], [`Error::WrongTask`].
+pub fn comes_with(model: Option<&str>) -> Result<bool, Error> {
+    let model = Model::find(model.unwrap_or(USUAL_MODEL), Task::SpeakerEmbedding)?;
+    Ok(score::standard(&model.name).is_some())
+}
+
+/// The calibration that came with a model, else the user's last one for it.
 fn standard(model: &str, measured: Measured) -> Result<Calibration, Error> {
     let model = Model::find(model, Task::SpeakerEmbedding)?.name;
-    let none = || {
+    if let Some(standard) = score::standard(&model) {
+        return Ok(*standard.of(measured));
+    }
+    let last = "WHERE model OPERATOR(pg_catalog.=) $1 ORDER BY fitted_at DESC, name";
+    kept(last, &model)?.ok_or_else(|| {
         Error::Argument(format!(
-            "there is no calibration for model \"{model}\": fit one with ai_voice_calibrate and name it in option \"calibration\""
+            "there is no calibration for model \"{model}\": fit one with ai_voice_calibrate(query, model => '{model}'), or name another in \
+             option \"calibration\""
         ))
-    };
-    score::standard(&model)
-        .map(|s| *s.of(measured))
-        .ok_or_else(none)
+    })
 }
 
 fn stored(name: &str) -> Result<Calibration, Error> {
+    kept("WHERE name OPERATOR(pg_catalog.=) $1", name)?.ok_or_else(|| {
+        Error::Argument(format!(
+            "there is no calibration \"{name}\": see the table ai_audio.calibrations"
+        ))
+    })
+}
+
+/// The first of the user's calibrations that a condition on a name selects.
+fn kept(which: &str, name: &str) -> Result<Option<Calibration>, Error> {
     // One of 0.1.0 has no bounds: then they are those of as many pairs without an error.
-    let query = "SELECT score, score_shortness, intercept, shortness,
+    let query = format!("SELECT score, score_shortness, intercept, shortness,
                         coalesce(lowest, -pg_catalog.ln(same_pairs OPERATOR(pg_catalog.+) 1.0)::pg_catalog.float8) AS lowest,
                         coalesce(highest, pg_catalog.ln(pairs OPERATOR(pg_catalog.-) same_pairs OPERATOR(pg_catalog.+) 1.0)::pg_catalog.float8) AS highest
-                 FROM ai_audio.calibrations WHERE name OPERATOR(pg_catalog.=) $1";
+                 FROM ai_audio.calibrations {which}");
     Spi::connect(|client| {
-        let rows = client.select(query, Some(1), &[name.into()])?;
+        let rows = client.select(&query, Some(1), &[name.into()])?;
         let Some(row) = rows.into_iter().next() else {
-            return Err(Error::Argument(format!(
-                "there is no calibration \"{name}\": see the table ai_audio.calibrations"
-            )));
+            return Ok(None);
         };
         let value =
             |column: &str| -> Result<f64, Error> { Ok(row[column].value()?.unwrap_or_default()) };
-        Ok(Calibration {
+        Ok(Some(Calibration {
             score: value("score")?,
             score_shortness: value("score_shortness")?,
             intercept: value("intercept")?,
@@ -70,7 +89,21 @@ fn stored(name: &str) -> Result<Calibration, Error> {
             one_narrow: 0.0,
             lowest: value("lowest")?,
             highest: value("highest")?,
-        })
+        }))
+    })
+}
+
+/// The models that the user has fitted calibrations for.
+///
+/// # Errors
+/// [`Error::Spi`].
+pub fn fitted_models() -> Result<Vec<String>, Error> {
+    let query = "SELECT DISTINCT model FROM ai_audio.calibrations WHERE model IS NOT NULL";
+    Spi::connect(|client| {
+        let rows = client.select(query, None, &[])?;
+        let names = rows.map(|row| Ok(row["model"].value::<String>()?));
+        let names: Result<Vec<Option<String>>, Error> = names.collect();
+        Ok(names?.into_iter().flatten().collect())
     })
 }
 

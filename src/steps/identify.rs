@@ -12,7 +12,7 @@ use voice::similarity::cosine;
 
 use crate::call::options;
 use crate::errors::Error;
-use crate::steps::calibration::{chosen, prior, side};
+use crate::steps::calibration::{chosen, comes_with, prior, side};
 use crate::steps::library::{Library, Voice};
 use crate::vector::Vector;
 
@@ -143,7 +143,7 @@ pub fn rank(
         options.name.as_deref(),
         options.voiceprint.as_deref(),
     )?;
-    let probe = library.fitted(probe.voice);
+    let probe = library.fitted(probe.voice)?;
     let count = options.candidates.unwrap_or(CANDIDATES);
     let candidates = best_of_each_name(library.nearest(&probe, count, names)?);
     if candidates.is_empty() {
@@ -222,7 +222,8 @@ struct Scale {
 
 impl Scale {
     fn of(options: &IdentifyOptions) -> Result<Self, Error> {
-        if options.normalize == Some(true) && options.calibration.is_some() {
+        let own = options.calibration.is_some() || !comes_with(options.model.as_deref())?;
+        if options.normalize == Some(true) && own {
             return Err(Error::Options(
                 "a calibration of your own is for plain similarities: it goes with normalize false"
                     .into(),
@@ -235,7 +236,7 @@ impl Scale {
                 measured,
             )
         };
-        let normalise = options.normalize.unwrap_or(options.calibration.is_none());
+        let normalise = options.normalize.unwrap_or(!own);
         Ok(Scale {
             plain: of(Measured::Similarity)?,
             normalised: normalise.then(|| of(Measured::Normalised)).transpose()?,

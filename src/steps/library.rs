@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use pgrx::datum::DatumWithOid;
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use voice::similarity::cosine;
 
@@ -19,6 +20,9 @@ const CHOSEN_FROM: f64 = 1600.0;
 const COHORT_PAGES: [f64; 2] = [50.0, 200.0];
 /// Pages that rows are counted on where there are no statistics: all of them up to here.
 const COUNTED_PAGES: f64 = 1000.0;
+
+/// Voiceprints have more numbers than this; what has fewer is somebody's trial.
+const SHORTEST: usize = 64;
 
 /// A name and a voiceprint as stored.
 type Entry = (String, Vec<f32>);
@@ -110,13 +114,45 @@ impl Library {
     }
 
     /// The probe as wide as the column is, where zeros make that difference.
-    pub fn fitted(&self, mut probe: Vector) -> Vector {
-        if let Some(wide) = self.dimensions
-            && without_padding(&probe.0) <= wide
-        {
-            probe.0.resize(wide, 0.0);
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a probe that has more numbers than the column.
+    pub fn fitted(&self, mut probe: Vector) -> Result<Vector, Error> {
+        let own = without_padding(&probe.0);
+        let Some(wide) = self.dimensions else {
+            return Ok(probe);
+        };
+        if own > wide {
+            return Err(Error::Argument(format!(
+                "different dimensions: {} holds voiceprints of {wide}, and the one to find has {own}; voiceprints of different \
+                 models cannot be compared",
+                self.relation
+            )));
         }
-        probe
+        probe.0.resize(wide, 0.0);
+        Ok(probe)
+    }
+
+    /// Warns of voiceprints that another model has made, as their numbers less zeros at the end tell.
+    fn warn_of_another_model(&self, rows: &[Entry], probe: &Vector) {
+        let own = without_padding(&probe.0);
+        let made = rows.iter().map(|(_, v)| without_padding(v));
+        let Some(other) = made
+            .filter(|n| *n != own && *n >= SHORTEST && own >= SHORTEST)
+            .max()
+        else {
+            return;
+        };
+        let message = format!(
+            "voiceprints in {} have {other} numbers, and the one to find has {own}: different models made them, and their \
+             similarity says nothing",
+            self.relation
+        );
+        ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message, "ai_audio")
+            .set_hint(
+                "Name the model of the library in option \"model\", or embed the library anew.",
+            )
+            .report(PgLogLevel::WARNING);
     }
 
     /// The rows nearest to the probe, by the index if there is one; among some names, if there are any.
@@ -145,6 +181,7 @@ impl Library {
             count.clamp(1, 1000)
         );
         let rows = self.select("", &order, probe, names)?;
+        self.warn_of_another_model(&rows, probe);
         Ok(compared(&rows, probe))
     }
 

@@ -67,7 +67,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("ai_audio_work", "v called unsafe"),
     ("ai_text_complete", "v called restricted"),
     ("ai_text_inspect", "v called restricted"),
-    ("ai_voice_calibrate", "v strict unsafe"),
+    ("ai_voice_calibrate", "v called unsafe"),
     ("ai_voice_cluster", "i called safe"),
     ("ai_voice_identify", "s called restricted"),
     ("ai_voice_profile", "i called safe"),

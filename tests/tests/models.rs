@@ -433,3 +433,140 @@ fn a_choice_that_a_speech_model_does_not_have_is_refused() {
         &["tokens.json or tokens.txt"],
     );
 }
+
+/// A copy of a network of the published inputs and outputs of a speaker model, in a file that the server can read.
+fn speaker_model(scratch: &Scratch, name: &str) -> String {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../crates/voice/tests/fixtures/speaker")
+        .join(name);
+    scratch.file(name, &fs::read(source).expect("a fixture"))
+}
+
+#[test]
+fn speaker_models_of_all_families_are_known_by_their_metadata() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let mut client = database.connect();
+    for name in ["wespeaker", "3d-speaker", "titanet"] {
+        let file = speaker_model(&scratch, &format!("{name}.onnx"));
+        client.run(&format!(
+            "SELECT ai_audio_register_model('{name}', 'speaker-embedding', '{file}')"
+        ));
+        let told: i32 = client.value(&format!(
+            "SELECT dimensions FROM ai_audio_models WHERE name = '{name}' AND NOT calibrated"
+        ));
+        let made: i32 = client.value(&format!(
+            "SELECT vector_dims(ai_audio_embed('{name}', '{}'))",
+            clip("june-1.wav")
+        ));
+        assert_eq!((told, made), (64, 64), "{name}");
+    }
+    let file = speaker_model(&scratch, "telephone.onnx");
+    client.fails(
+        &format!("SELECT ai_audio_register_model('phone', 'speaker-embedding', '{file}')"),
+        SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+        &["8000 Hz"],
+    );
+}
+
+#[test]
+fn a_registered_model_has_a_calibration_of_its_own() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let mut client = database.connect();
+    let file = speaker_model(&scratch, "titanet.onnx");
+    let register = format!(
+        "SELECT ai_audio_register_model('titan', 'speaker-embedding', '{file}', '{{\"aliases\": [\"titanet\"]}}')"
+    );
+    client.run(&register);
+    client.run(
+        "CREATE TABLE pairs AS SELECT i % 2 = 0 AS same_speaker,
+             CASE WHEN i % 2 = 0 THEN 0.9 ELSE 0.8 END + 0.02 * sin(i) AS similarity FROM generate_series(1, 400) i;",
+    );
+    let verify =
+        "SELECT (ai_voice_verify('[1, 0]', '[1, 0.7]', '{model: \"titanet\"}')).same_speaker";
+    let calibrated = "SELECT calibrated FROM ai_audio_models WHERE name = 'titan'";
+    let invalid = || SqlState::INVALID_PARAMETER_VALUE;
+    client.fails(
+        verify,
+        invalid(),
+        &["no calibration for model \"titan\"", "model => 'titan'"],
+    );
+    assert!(!client.value::<bool>(calibrated));
+    let calibrate =
+        "SELECT calibration FROM ai_voice_calibrate('SELECT * FROM pairs', model => 'titanet')";
+    assert_eq!(
+        client.value::<String>(calibrate),
+        "titan",
+        "its name if none is given"
+    );
+    assert!(client.value::<bool>(calibrated));
+    assert!(!client.value::<bool>(verify), "0.82 is somebody else here");
+    // Found among a library's, too, by plain similarities: it knows nothing of normalised ones.
+    client.run("CREATE TABLE lib AS SELECT 'a' AS name, '[1, 0]'::vector(2) AS v");
+    let identify = |options: &str| {
+        format!(
+            "SELECT name FROM ai_voice_identify('[1, 0.1]', 'lib', '{{model: \"titan\"{options}}}')"
+        )
+    };
+    assert_eq!(
+        client.value::<Option<String>>(&identify("")).as_deref(),
+        Some("a")
+    );
+    client.fails(
+        &identify(", normalize: true"),
+        invalid(),
+        &["normalize false"],
+    );
+    client.fails(
+        "SELECT ai_voice_calibrate('SELECT * FROM pairs', model => 'audio_embedding')",
+        invalid(),
+        &["comes with a calibration"],
+    );
+    client.fails(
+        "SELECT ai_voice_calibrate('SELECT * FROM pairs', model => 'nobody')",
+        SqlState::UNDEFINED_OBJECT,
+        &["nobody"],
+    );
+    assert!(client.value::<bool>("SELECT ai_voice_calibrate(NULL) IS NULL"));
+    // Another model of this name is calibrated otherwise.
+    client.run(&format!("SELECT ai_audio_drop_model('titan'); {register}"));
+    assert!(!client.value::<bool>(calibrated));
+    let kept =
+        "SELECT (ai_voice_verify('[1, 0]', '[1, 0.7]', '{calibration: \"titan\"}')).same_speaker";
+    assert!(!client.value::<bool>(kept), "it stays under its name");
+}
+
+#[test]
+fn a_probe_of_another_model_than_the_librarys_is_told() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let (mut client, notices) = database.connect_noting();
+    let file = speaker_model(&scratch, "titanet.onnx");
+    client.run(&format!(
+        "SELECT ai_audio_register_model('titan', 'speaker-embedding', '{file}');
+         CREATE TABLE wide (name text, v vector(512));
+         INSERT INTO wide VALUES ('June', ai_audio_embed('{0}', '{{dimensions: 512}}'));
+         CREATE TABLE small (name text, v vector(64));
+         INSERT INTO small VALUES ('June', ai_audio_embed('titan', '{0}'))",
+        clip("june-1.wav")
+    ));
+    let find = |model: &str, library: &str| {
+        format!(
+            "SELECT name FROM ai_voice_identify(ai_audio_embed('{model}', '{}'), '{library}')",
+            clip("june-2.wav")
+        )
+    };
+    let warned = || std::mem::take(&mut *notices.lock().expect("not poisoned"));
+    client.run(&find("audio_embedding", "wide"));
+    assert!(warned().is_empty());
+    client.run(&find("titan", "wide"));
+    let said = warned();
+    assert!(
+        said.iter()
+            .any(|w| w.message().contains("have 192 numbers") && w.message().contains("has 64")),
+        "{said:?}"
+    );
+    client.fails(
+        &find("audio_embedding", "small"),
+        SqlState::INVALID_PARAMETER_VALUE,
+        &["holds voiceprints of 64", "192"],
+    );
+}

@@ -1,7 +1,7 @@
 //! Encoded audio in, speech samples and features out.
 //!
 //! [`decode`] and [`Reader`] turn a file of nearly any format into mono samples at 16 kHz, only as much as a [`Selection`] asks for;
-//! [`probe`] tells what a file is; [`fbank`] and [`logmel`] make the features that speaker and speech models take; [`wav`] and [`flac`]
+//! [`probe`] tells what a file is; [`fbank`], [`logmel`] and [`nemo`] make the features that speaker and speech models take; [`wav`] and [`flac`]
 //! write samples out. Nothing here panics on input, allocates by a declared length or runs on after `stop` is set.
 #![warn(missing_docs)]
 
@@ -23,6 +23,7 @@ mod links;
 pub mod logmel;
 mod mel;
 mod mix;
+pub mod nemo;
 mod ogg;
 mod open;
 mod opus;

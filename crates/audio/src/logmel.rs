@@ -39,7 +39,7 @@ impl LogMel {
             window: (0..FFT)
                 .map(|n| (0.5 - 0.5 * (2.0 * PI * n as f64 / FFT as f64).cos()) as f32)
                 .collect(),
-            filters: slaney_filters(mels),
+            filters: slaney_filters(mels, FFT),
             frame: fft.make_input_vec(),
             spectrum: fft.make_output_vec(),
             power: vec![0.0; BINS],
@@ -108,7 +108,7 @@ fn mirror(index: isize, len: usize) -> usize {
 }
 
 /// Slaney's mel filters (librosa's default): linear below 1 kHz, logarithmic above, each triangle with the area 1.
-fn slaney_filters(mels: usize) -> Filters {
+pub(crate) fn slaney_filters(mels: usize, fft: usize) -> Filters {
     const BREAK_HZ: f64 = 1000.0;
     const LINEAR: f64 = 200.0 / 3.0;
     let log_step = 6.4f64.ln() / 27.0;
@@ -125,8 +125,8 @@ fn slaney_filters(mels: usize) -> Filters {
     let edges: Vec<f64> = (0..mels + 2)
         .map(|n| hz(top * n as f64 / (mels + 1) as f64))
         .collect();
-    Filters::new(mels, BINS, |filter, bin| {
-        let at = bin as f64 * f64::from(SAMPLE_RATE) / FFT as f64;
+    Filters::new(mels, fft / 2 + 1, |filter, bin| {
+        let at = bin as f64 * f64::from(SAMPLE_RATE) / fft as f64;
         let (left, centre, right) = (edges[filter], edges[filter + 1], edges[filter + 2]);
         ((at - left) / (centre - left)).min((right - at) / (right - centre)) * 2.0 / (right - left)
     })

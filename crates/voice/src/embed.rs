@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use audio::fbank::Fbank;
 use audio::recording::{Buffer, Recording, Samples};
 use onnx::{Cancel, Runtime, Session, SessionOptions};
 use ort::value::TensorRef;
 
+use crate::front::{self, Extractor, Front};
 use crate::{Error, bandwidth, similarity};
 
-/// Mel bins of the features that every speaker model of this family takes.
+/// Mel bins of the features that CAM++ and its kin take.
 pub const MELS: usize = 80;
 /// Longest stretch that goes through the network at once, samples. Longer recordings are cut into equal windows, so
 /// that memory does not grow with them.
@@ -21,20 +21,18 @@ const WINDOW: usize = 30 * audio::SAMPLE_RATE as usize;
 /// frame everybody is alike, at 0.4 s every fourth decision is wrong (docs/internals/calibration.md).
 const SHORTEST_MS: u64 = 400;
 
-/// A speaker model with input `[N, T, 80]` (Kaldi filter bank, mean-normalised) and output `[N, D]`: CAM++ and the
-/// 3D-Speaker, WeSpeaker and sherpa-onnx exports.
+/// A speaker model: CAM++ and others of 3D-Speaker, WeSpeaker's and NeMo's, as they or sherpa-onnx export them.
 pub struct SpeakerModel {
     session: Session,
-    fbank: Fbank,
-    dimensions: usize,
+    front: Front,
     narrow: Option<Narrow>,
     /// Power of white noise in each bin.
     noise: [f64; MELS],
 }
 
-/// Mean-normalised features, as a speaker model takes them.
+/// Normalised features, as a speaker model takes them.
 pub struct Features {
-    /// `[frames, 80]`, row-major.
+    /// `[frames, mels]`, row-major: 80 of these but in some of NeMo's.
     pub rows: Vec<f32>,
     /// What they came through.
     pub band: Band,
@@ -71,46 +69,23 @@ impl SpeakerModel {
     /// Opens a speaker model.
     ///
     /// # Errors
-    /// [`onnx::Error::Model`] if the graph does not take `[N, T, 80]` and give `[N, D]`.
+    /// [`onnx::Error::Model`] if the graph is no speaker model, or its metadata ask for what is not there.
     pub fn open(
         runtime: &Runtime,
         path: &Path,
         options: &SessionOptions,
     ) -> Result<Self, onnx::Error> {
         let session = Session::open(runtime, path, options)?;
-        let shape = |outlets: &[ort::value::Outlet]| match outlets {
-            [only, ..] => only
-                .dtype()
-                .tensor_shape()
-                .map(|s| s.to_vec())
-                .unwrap_or_default(),
-            [] => Vec::new(),
+        let front = Front::of(&session)?;
+        let noise = match &front.extractor {
+            Extractor::Kaldi(fbank) => fbank.white_noise(),
+            Extractor::Nemo(_) => [0.0; MELS],
         };
-        let wrong = |reason: String| onnx::Error::Model {
-            path: path.into(),
-            reason,
-        };
-        let (given, made) = (shape(session.inputs()), shape(session.outputs()));
-        if session.inputs().len() != 1 || given.len() != 3 || given[2] != MELS as i64 {
-            return Err(wrong(format!(
-                "a speaker model takes one input [N, T, {MELS}], this one takes {given:?}"
-            )));
-        }
-        let dimensions = match made[..] {
-            [_, d] if d > 0 => d as usize,
-            _ => {
-                return Err(wrong(format!(
-                    "a speaker model gives [N, dimensions], this one gives {made:?}"
-                )));
-            }
-        };
-        let fbank = Fbank::new();
         Ok(SpeakerModel {
             session,
-            dimensions,
+            front,
             narrow: None,
-            noise: fbank.white_noise(),
-            fbank,
+            noise,
         })
     }
 
@@ -118,7 +93,7 @@ impl SpeakerModel {
     /// compare to those of the other; those of 11 kHz by a guess at what is missing. Both were made for CAM++ alone.
     /// Without, they are heard as they are. It changes no wide-band recording.
     pub fn help_narrow(&mut self, runtime: &Runtime, path: &Path, options: &SessionOptions) {
-        self.narrow = (self.dimensions == bandwidth::DIMENSIONS).then(|| Narrow {
+        self.narrow = (self.front.dimensions == bandwidth::DIMENSIONS).then(|| Narrow {
             runtime: runtime.clone(),
             path: path.into(),
             // It opens in a later call, whose work is not this one's to stop.
@@ -141,7 +116,15 @@ impl SpeakerModel {
 
     /// Features of samples at 16 kHz, as this model takes them.
     pub fn features(&mut self, samples: &[f32]) -> Features {
-        let (mut rows, power) = self.fbank.compute_with_power(samples);
+        let (mut rows, power) = match &mut self.front.extractor {
+            Extractor::Kaldi(fbank) => fbank.compute_with_power(samples),
+            Extractor::Nemo(nemo) => {
+                return Features {
+                    rows: nemo.compute(samples),
+                    band: Band(None),
+                };
+            }
+        };
         let band = bandwidth::channel(&power, &self.noise).filter(|_| self.narrow.is_some());
         if let Some(channel) = band {
             channel.mend(&mut rows);
@@ -152,7 +135,7 @@ impl SpeakerModel {
 
     /// The length of a voiceprint.
     pub fn dimensions(&self) -> usize {
-        self.dimensions
+        self.front.dimensions
     }
 
     /// The voiceprint of samples at 16 kHz: a vector of [`SpeakerModel::dimensions`], not normalised.
@@ -190,7 +173,7 @@ impl SpeakerModel {
             });
         }
         let windows = total.div_ceil(WINDOW);
-        let (mut sum, mut norms) = (vec![0f32; self.dimensions], 0f64);
+        let (mut sum, mut norms) = (vec![0f32; self.front.dimensions], 0f64);
         let mut buffer = Buffer::open(recording)?;
         let mut parts: Vec<Range<usize>> = parts.iter().rev().cloned().collect();
         let (mut level, mut sounds) = (None, false);
@@ -260,7 +243,7 @@ impl SpeakerModel {
         self.embed_features(&rows, &bands, cancel)
     }
 
-    /// Voiceprints of windows of mean-normalised features, `[windows, frames, 80]` row-major, each with its band.
+    /// Voiceprints of windows of normalised features, `[windows, frames, mels]` row-major, each with its band.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the length does not divide; [`Error::Onnx`].
@@ -270,11 +253,11 @@ impl SpeakerModel {
         bands: &[Band],
         cancel: &Cancel,
     ) -> Result<Vec<Vec<f32>>, Error> {
-        let batch = bands.len();
-        let frames = features.len() / MELS / batch.max(1);
-        if frames == 0 || features.len() != batch * frames * MELS {
+        let (batch, mels) = (bands.len(), self.front.mels);
+        let frames = features.len() / mels / batch.max(1);
+        if frames == 0 || features.len() != batch * frames * mels {
             return Err(Error::Invalid(format!(
-                "{} features are not {batch} windows of {MELS} bins",
+                "{} features are not {batch} windows of {mels} bins",
                 features.len()
             )));
         }
@@ -286,7 +269,7 @@ impl SpeakerModel {
             if those.is_empty() {
                 continue;
             }
-            let window = |i: &usize| &features[i * frames * MELS..][..frames * MELS];
+            let window = |i: &usize| &features[i * frames * mels..][..frames * mels];
             let given: Cow<[f32]> = if those.len() == batch {
                 features.into()
             } else {
@@ -314,17 +297,34 @@ impl SpeakerModel {
             Some(network) if narrow => network.session()?,
             _ => &mut self.session,
         };
-        let batch = features.len() / (frames * MELS);
-        let tensor = TensorRef::from_array_view(([batch, frames, MELS], features))?;
-        let outputs = session.run(ort::inputs![tensor], cancel)?;
-        let (shape, values) = outputs[0].try_extract_tensor::<f32>()?;
-        if values.len() != batch * self.dimensions || values.iter().any(|x| !x.is_finite()) {
+        let Front {
+            mels,
+            output,
+            dimensions,
+            ..
+        } = self.front;
+        let batch = features.len() / (frames * mels);
+        let outputs = if let Extractor::Nemo(_) = self.front.extractor {
+            let turned = front::transposed(features, frames, mels);
+            let shape = [batch, mels, front::padded(frames)];
+            let lengths = vec![frames as i64; batch];
+            let inputs = ort::inputs![
+                TensorRef::from_array_view((shape, turned.as_slice()))?,
+                TensorRef::from_array_view(([batch], lengths.as_slice()))?,
+            ];
+            session.run(inputs, cancel)?
+        } else {
+            let tensor = TensorRef::from_array_view(([batch, frames, mels], features))?;
+            session.run(ort::inputs![tensor], cancel)?
+        };
+        let (shape, values) = outputs[output].try_extract_tensor::<f32>()?;
+        if values.len() != batch * dimensions || values.iter().any(|x| !x.is_finite()) {
             return Err(onnx::Error::Inference(format!(
                 "the model gave {shape:?} values, or some that are not finite"
             )));
         }
         Ok(values
-            .chunks_exact(self.dimensions)
+            .chunks_exact(dimensions)
             .map(<[f32]>::to_vec)
             .collect())
     }

@@ -11,6 +11,7 @@ use crate::call::arguments::Args;
 use crate::call::rows::Record;
 use crate::errors::Error;
 use crate::interrupt;
+use crate::models::{Model, Task};
 use crate::query;
 use crate::steps::calibration::{similarity, usual};
 use crate::vector::oid_of;
@@ -19,12 +20,19 @@ use crate::vector::oid_of;
 const BATCH: i64 = 10_000;
 const MAX_PAIRS: usize = 2_000_000;
 
-/// `ai_voice_calibrate(query, name)`: fits a calibration to labelled pairs and keeps it under a name.
+/// `ai_voice_calibrate(query, name, model)`: fits a calibration to labelled pairs and keeps it under a name, and as that of a
+/// registered model if one is named.
 #[pg_extern]
-fn ai_voice_calibrate(fcinfo: pg_sys::FunctionCallInfo) -> Result<Record, ErrorReport> {
-    // SAFETY: declared strict with two texts and the OUT parameters below.
+fn ai_voice_calibrate(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<Record>, ErrorReport> {
+    // SAFETY: declared with three texts and the OUT parameters below.
     let args = unsafe { Args::new(fcinfo) };
-    let (query, name) = (args.text(0)?, args.text(1)?);
+    if args.is_null(0) {
+        return Ok(None);
+    }
+    let text = |index| (!args.is_null(index)).then(|| args.text(index)).transpose();
+    let (query, model) = (args.text(0)?, text(2)?);
+    let model = model.as_deref().map(registered).transpose()?;
+    let name = text(1)?.or(model.clone()).unwrap_or("custom".into());
     if name.is_empty() || name.len() > 63 {
         return Err(Error::Argument(format!(
             "a calibration's name has 1 to 63 bytes, not {}",
@@ -36,7 +44,7 @@ fn ai_voice_calibrate(fcinfo: pg_sys::FunctionCallInfo) -> Result<Record, ErrorR
     let pairs = pairs_of(&query)?;
     let fitted = interrupt::run(|cancel| score::fit(&pairs, &base, cancel))?;
     let same = pairs.iter().filter(|p| p.same).count() as i64;
-    keep(&name, &fitted, pairs.len() as i64, same)?;
+    keep(&name, model, &fitted, pairs.len() as i64, same)?;
     let threshold = fitted.calibration.threshold(0.5, Default::default(), 0.5);
     let row = [
         name.into_datum(),
@@ -48,19 +56,37 @@ fn ai_voice_calibrate(fcinfo: pg_sys::FunctionCallInfo) -> Result<Record, ErrorR
         threshold.into_datum(),
     ];
     // SAFETY: as declared.
-    Ok(unsafe { Record::new(fcinfo, &row) }?)
+    Ok(Some(unsafe { Record::new(fcinfo, &row) }?))
 }
 
-fn keep(name: &str, fitted: &Fitted, pairs: i64, same: i64) -> Result<(), Error> {
+/// The own name of a model that has no calibration but the user's.
+fn registered(model: &str) -> Result<String, Error> {
+    let model = Model::find(model, Task::SpeakerEmbedding)?;
+    if score::standard(&model.name).is_some() {
+        return Err(Error::Argument(format!(
+            "model \"{}\" comes with a calibration: keep yours under a name, and give that in option \"calibration\"",
+            model.name
+        )));
+    }
+    Ok(model.name)
+}
+
+fn keep(
+    name: &str,
+    of_model: Option<String>,
+    fitted: &Fitted,
+    pairs: i64,
+    same: i64,
+) -> Result<(), Error> {
     let model = &fitted.calibration;
     query::write(
         "INSERT INTO ai_audio.calibrations
-             (name, score, score_shortness, intercept, shortness, pairs, same_pairs, eer, cllr, lowest, highest)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+             (name, score, score_shortness, intercept, shortness, pairs, same_pairs, eer, cllr, lowest, highest, model)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
          ON CONFLICT (name) DO UPDATE SET score = excluded.score, score_shortness = excluded.score_shortness,
              intercept = excluded.intercept, shortness = excluded.shortness, pairs = excluded.pairs,
              same_pairs = excluded.same_pairs, eer = excluded.eer, cllr = excluded.cllr,
-             lowest = excluded.lowest, highest = excluded.highest,
+             lowest = excluded.lowest, highest = excluded.highest, model = excluded.model,
              fitted_by = excluded.fitted_by, fitted_at = excluded.fitted_at",
         &[
             name.into(),
@@ -74,6 +100,7 @@ fn keep(name: &str, fitted: &Fitted, pairs: i64, same: i64) -> Result<(), Error>
             fitted.cllr_after.into(),
             model.lowest.into(),
             model.highest.into(),
+            of_model.into(),
         ],
     )?;
     Ok(())
