@@ -28,7 +28,17 @@ pub fn install() {
     }
 }
 
-#[pg_guard]
+unsafe extern "C-unwind" {
+    /// Not pgrx's: that one catches errors and raises them again, without their context, position, table and constraint.
+    fn standard_planner(
+        query: *mut pg_sys::Query,
+        text: *const c_char,
+        options: c_int,
+        parameters: pg_sys::ParamListInfo,
+    ) -> *mut pg_sys::PlannedStmt;
+}
+
+/// Has nothing to drop: the planner's errors leave it as they leave a function in C.
 unsafe extern "C-unwind" fn plan(
     query: *mut pg_sys::Query,
     text: *const c_char,
@@ -37,12 +47,20 @@ unsafe extern "C-unwind" fn plan(
 ) -> *mut pg_sys::PlannedStmt {
     // SAFETY: a live query, which planners may change, and arguments that are passed through.
     unsafe {
-        if relations::can_be_spread() && calls_ours(query) && has_spread_rows(query) {
-            wrap(query, &mut Place::default());
-        }
+        wrap_where_spread(query);
         match PREVIOUS {
             Some(previous) => previous(query, text, options, parameters),
-            None => pg_sys::standard_planner(query, text, options, parameters),
+            None => standard_planner(query, text, options, parameters),
+        }
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn wrap_where_spread(query: *mut pg_sys::Query) {
+    // SAFETY: a live query, which planners may change.
+    unsafe {
+        if relations::can_be_spread() && calls_ours(query) && has_spread_rows(query) {
+            wrap(query, &mut Place::default());
         }
     }
 }

@@ -107,7 +107,7 @@ fn tables(client: &mut Client) {
          INSERT INTO masked SELECT * FROM base;
          -- NULL for some that are not.
          CREATE FUNCTION masked(vector) RETURNS vector(8) LANGUAGE plpgsql IMMUTABLE STRICT AS
-           'BEGIN RETURN CASE WHEN vector_norm($1) > 0.8 THEN $1 END; END';
+           'BEGIN RETURN CASE WHEN public.vector_norm($1) > 0.8 THEN $1 END; END';
          CREATE TABLE calls (id int PRIMARY KEY, note text, rank float8);
          INSERT INTO calls SELECT id, 'note ' || id % 7, NULL FROM base;",
     ));

@@ -201,7 +201,7 @@ fn a_function_that_gives_null_is_not_a_column_without_nulls() {
     let (_database, mut client) = library();
     client.run(
         "CREATE FUNCTION masked(vector) RETURNS vector LANGUAGE plpgsql IMMUTABLE STRICT AS
-           'BEGIN RETURN CASE WHEN vector_norm($1) > 1.2 THEN $1 END; END';
+           'BEGIN RETURN CASE WHEN public.vector_norm($1) > 1.2 THEN $1 END; END';
          CREATE INDEX ON lib USING hnsw ((masked(v)::vector(16)) vector_cosine_ops); ANALYZE lib",
     );
     let masked = S.replace("(v,", "(masked(v)::vector(16),");

@@ -1,6 +1,6 @@
 //! CREATE and DROP EXTENSION, anywhere, and with parts of the installation missing.
 
-use sql_tests::{ClientExt, Database, Scratch, SqlState, tone, wav};
+use sql_tests::{ClientExt, Database, Scratch, SqlState, Value, root, tone, wav};
 
 #[test]
 fn creating_needs_neither_library_nor_models() {
@@ -95,4 +95,57 @@ fn only_who_may_create_it_does() {
         SqlState::INSUFFICIENT_PRIVILEGE,
         &[],
     );
+}
+
+/// META.json by the rules of PGXN's meta spec 1.0.0, and equal to what the control file says.
+#[test]
+fn the_distribution_is_described_as_pgxn_wants_it() {
+    let read = |name: &str| std::fs::read_to_string(root().join(name)).expect("a file");
+    let meta: Value = serde_json::from_str(&read("META.json")).expect("JSON");
+    let control = read("ai_audio.control");
+    let setting = |key: &str| {
+        let line = control.lines().find(|line| line.starts_with(key));
+        let line = line.unwrap_or_else(|| panic!("{key} in ai_audio.control"));
+        line.split('\'').nth(1).expect("a value in quotes")
+    };
+    let is_version = |text: &Value| {
+        let parts: Vec<&str> = text.as_str().unwrap_or_default().split('.').collect();
+        parts.len() == 3 && parts.iter().all(|part| part.parse::<u32>().is_ok())
+    };
+    for key in ["abstract", "description", "generated_by"] {
+        assert!(
+            meta[key].as_str().is_some_and(|text| !text.is_empty()),
+            "{key}"
+        );
+    }
+    assert!(
+        meta["maintainer"]
+            .as_array()
+            .is_some_and(|all| !all.is_empty())
+    );
+    assert_eq!(meta["name"], "ai_audio");
+    assert_eq!(meta["version"], setting("default_version"));
+    assert!(is_version(&meta["version"]));
+    assert_eq!(meta["license"], "apache_2_0");
+    assert_eq!(meta["meta-spec"]["version"], "1.0.0");
+    let provided = &meta["provides"]["ai_audio"];
+    assert_eq!(provided["version"], setting("default_version"));
+    for key in ["file", "docfile"] {
+        let path = provided[key].as_str().expect("a path");
+        assert!(root().join(path).is_file(), "{path}");
+    }
+    let required = meta["prereqs"]["runtime"]["requires"]
+        .as_object()
+        .expect("needs");
+    assert!(required.values().all(is_version), "{required:?}");
+    for needed in setting("requires").split(',').map(str::trim) {
+        assert!(required.contains_key(needed), "{needed}");
+    }
+    for tag in meta["tags"].as_array().expect("tags") {
+        let tag = tag.as_str().expect("text");
+        let printable = tag
+            .chars()
+            .all(|c| c != '/' && c != '\\' && !c.is_control());
+        assert!((1..=255).contains(&tag.len()) && printable, "{tag}");
+    }
 }

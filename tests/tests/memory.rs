@@ -12,10 +12,10 @@ fn peak(client: &mut sql_tests::Client, sql: &str) -> u64 {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         let watch = scope.spawn(|| {
-            let mut highest = 0;
+            let mut highest = own_memory(pid);
             while !done.load(Ordering::Relaxed) {
-                highest = highest.max(own_memory(pid));
                 thread::sleep(Duration::from_millis(50));
+                highest = highest.max(own_memory(pid));
             }
             highest
         });
@@ -85,8 +85,8 @@ fn a_long_clip_takes_no_more_than_itself() {
     println!(
         "Own memory: {before} kB for a second, {flac} kB for 20 minutes of FLAC, {wav} kB of WAV"
     );
-    // Twice the clip: as it was written, and as the value of the query.
-    assert!(wav < before + 2 * 38_000 + 12_000, "{before} kB, {wav} kB");
+    // Twice the clip: as it was written, and as the value of the query. Postgres 18 was seen to take 15 MB more than 15.
+    assert!(wav < before + 2 * 38_000 + 24_000, "{before} kB, {wav} kB");
     assert!(flac < wav, "{flac} kB of FLAC, {wav} kB of WAV");
     thread::sleep(Duration::from_secs(7)); // freed memory is returned by idle sessions
     let after = own_memory(client.pid());

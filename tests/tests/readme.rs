@@ -79,6 +79,10 @@ fn agrees(expected: &[&str], actual: &[&str]) -> bool {
 }
 
 fn line_agrees(expected: &str, actual: &str) -> bool {
+    // A heading is in the middle of a column that is as wide as its widest row.
+    if expected.trim() == "QUERY PLAN" {
+        return actual.trim() == "QUERY PLAN";
+    }
     let mut parts = expected.split("...");
     let first = parts.next().unwrap_or_default();
     let Some(mut left) = actual.strip_prefix(first) else {
@@ -123,6 +127,7 @@ fn play_page(path: &Path) -> Vec<String> {
         let said = psql
             .play(&block.text.replace("/recordings", &recordings))
             .replace(&recordings, "/recordings");
+        let said = plans_as_before_17(said);
         let shown = blocks
             .get(index + 1)
             .filter(|next| next.language == "text")
@@ -146,6 +151,23 @@ fn play_page(path: &Path) -> Vec<String> {
 
 fn lines(text: &str) -> Vec<&str> {
     text.trim_end().lines().collect()
+}
+
+/// The pages show plans as Postgres 13 to 16 write them.
+fn plans_as_before_17(said: String) -> String {
+    if !said.contains("QUERY PLAN") {
+        return said;
+    }
+    (1..=3).fold(said, |said, plan: usize| {
+        said.replace(
+            &format!("(InitPlan {plan}).col1"),
+            &format!("${}", plan - 1),
+        )
+        .replace(
+            &format!("InitPlan {plan}\n"),
+            &format!("InitPlan {plan} (returns ${})\n", plan - 1),
+        )
+    })
 }
 
 fn pages_in(folder: &Path, found: &mut Vec<PathBuf>) {
