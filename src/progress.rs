@@ -42,12 +42,14 @@ pub enum Stage {
     Cutting,
     /// Making a voiceprint.
     Embedding,
+    /// Grouping voiceprints: these are counted, a thousand for each, where the others count milliseconds.
+    Clustering,
     /// Anything else.
     Working,
 }
 
 /// Their names, in the same order.
-const STAGES: [&str; 8] = [
+const STAGES: [&str; 9] = [
     "opening",
     "listening",
     "diarizing",
@@ -55,6 +57,7 @@ const STAGES: [&str; 8] = [
     "enhancing",
     "cutting",
     "embedding",
+    "clustering",
     "working",
 ];
 
@@ -86,6 +89,11 @@ pub fn stage(stage: Stage, total_ms: u64) {
     STAGE.store(stage as u32, Relaxed);
 }
 
+/// The stage turns out to have so much in all. On any thread.
+pub fn of(total_ms: u64) {
+    TOTAL_MS.store(total_ms, Relaxed);
+}
+
 /// So much of the stage is done. On any thread.
 pub fn done(ms: u64) {
     if !SEVERAL.load(Relaxed) {
@@ -102,6 +110,8 @@ pub fn advance(ms: u64) {
 #[derive(Default)]
 struct Call {
     function: pg_sys::Oid,
+    /// Its name, where it tells that itself.
+    name: Option<&'static str>,
     recording: String,
     reported: Option<Instant>,
     began: Option<Instant>,
@@ -117,6 +127,15 @@ fn call() -> MutexGuard<'static, Option<Call>> {
 pub fn function(function: pg_sys::Oid) {
     *call() = Some(Call {
         function,
+        ..Call::default()
+    });
+}
+
+/// Notes a call that is on no recording, and what it is on.
+pub fn named(function: &'static str, on: &str) {
+    *call() = Some(Call {
+        name: Some(function),
+        recording: on.into(),
         ..Call::default()
     });
 }
@@ -208,6 +227,19 @@ fn put(place: &mut [u8], text: &str) {
     place[end..].fill(0);
 }
 
+fn name_of_function(function: pg_sys::Oid) -> String {
+    // SAFETY: a catalog look-up in a transaction; the name is palloc'ed.
+    unsafe {
+        let name = pg_sys::get_func_name(function);
+        if name.is_null() {
+            return String::new();
+        }
+        std::ffi::CStr::from_ptr(name)
+            .to_string_lossy()
+            .into_owned()
+    }
+}
+
 /// Shows that work begins. On the backend's thread.
 pub fn begin() {
     SEVERAL.store(false, Relaxed);
@@ -221,13 +253,9 @@ pub fn begin() {
         let Some(slot) = Slots::all().and_then(Slots::own) else {
             return;
         };
-        let name = pg_sys::get_func_name(call.function);
-        let name = if name.is_null() {
-            String::new()
-        } else {
-            std::ffi::CStr::from_ptr(name)
-                .to_string_lossy()
-                .into_owned()
+        let name = match call.name {
+            Some(name) => name.into(),
+            None => name_of_function(call.function),
         };
         (*slot).version.fetch_add(1, SeqCst);
         put(&mut (*slot).function, &name);
@@ -271,9 +299,13 @@ pub fn tick() {
             return;
         }
         call.reported = Some(Instant::now());
+        let (unit, rated) = match stage == Stage::Clustering as u32 {
+            true => ("", ""),
+            false => (" s", " s of audio"),
+        };
         let stage = name_of(stage);
         let of = if total > 0 {
-            format!(" of {} s", total / 1000)
+            format!(" of {}{unit}", total / 1000)
         } else {
             String::new()
         };
@@ -281,12 +313,12 @@ pub fn tick() {
         let rate = match done {
             0 => String::new(),
             ms => format!(
-                ", {:.0} s of audio per second",
+                ", {:.0}{rated} per second",
                 ms as f64 / 1000.0 / took.max(1e-3)
             ),
         };
         format!(
-            "{}: {stage}, {} s{of} done{rate}",
+            "{}: {stage}, {}{unit}{of} done{rate}",
             call.recording,
             done / 1000
         )

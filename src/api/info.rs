@@ -11,7 +11,7 @@ use crate::call::options;
 use crate::call::recording::Recording;
 use crate::errors::Error;
 use crate::models::Engine;
-use crate::{interrupt, stats};
+use crate::{interrupt, progress, stats};
 
 /// Options of `ai_audio_info`.
 #[derive(Debug, Default, Deserialize)]
@@ -73,6 +73,7 @@ fn ai_audio_version() -> TableIterator<
     ),
 > {
     let engine = Engine::current();
+    progress::named("ai_audio_version", "");
     let runtime = interrupt::run(|_| {
         let version = engine.runtime()?.version().to_string();
         Ok::<_, Error>((version, engine.place()?))

@@ -17,10 +17,9 @@ use voice::score;
 
 use crate::call::arguments::Args;
 use crate::errors::Error;
-use crate::interrupt;
 use crate::models::{self, Engine, Model, Task};
-use crate::query;
 use crate::steps::calibration;
+use crate::{interrupt, progress, query};
 
 /// `ai_audio.list_models()`: the rows of the view `ai_audio_models`.
 #[pg_extern]
@@ -292,5 +291,6 @@ fn ai_audio_warmup(model: Option<&str>) -> Result<(), ErrorReport> {
 fn warm_up(name: &str) -> Result<(), Error> {
     let model = Model::named(name)?;
     let engine = Engine::current();
+    progress::named("ai_audio_warmup", "");
     interrupt::run(|_| load(&engine, &model).map(drop))
 }

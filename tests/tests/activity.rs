@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sql_tests::{ClientExt, Database, Scratch, SqlState, sparse_wav};
+use sql_tests::{ClientExt, Database, Scratch, SqlState, clip, sparse_wav};
 
 /// Waits for a row of the view about a session.
 fn seen(
@@ -26,6 +26,40 @@ fn seen(
         std::thread::sleep(Duration::from_millis(20));
     }
     None
+}
+
+/// A window function, which is on no recording: nor on the one that the session heard before.
+#[test]
+fn others_see_how_far_grouping_is() {
+    let database = Database::new();
+    let mut watcher = database.connect();
+    let mut worker = database.connect();
+    worker.run(
+        "CREATE TABLE voices AS SELECT i, (SELECT array_agg(random() - 0.5 + 0 * i * j) FROM generate_series(1, 192) j)::vector AS v
+         FROM generate_series(1, 20000) i",
+    );
+    worker.value::<bool>(&format!(
+        "SELECT ai_audio_embed('{}') IS NULL",
+        clip("june-1.wav")
+    ));
+    let pid = worker.pid();
+    let work = std::thread::spawn(move || {
+        worker.batch_execute(
+            "SELECT count(g) FROM (SELECT ai_voice_cluster(v) OVER () AS g FROM voices) x",
+        )
+    });
+    let columns = "function, recording, stage, done_seconds, total_seconds";
+    let row = seen(&mut watcher, pid, columns).expect("it is seen");
+    assert_eq!(
+        (row.0.as_str(), row.1.as_deref(), row.2.as_str(), row.4),
+        (
+            "ai_voice_cluster",
+            Some("20000 voiceprints"),
+            "clustering",
+            Some(20_000.0)
+        )
+    );
+    work.join().expect("a thread").expect("groups");
 }
 
 #[test]

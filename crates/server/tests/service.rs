@@ -117,7 +117,7 @@ fn bad_requests_are_told_what_is_wrong() {
         .fails(400, "name or id");
     setup
         .post("/voice/delete", json!({"id": "five"}))
-        .fails(400, "id must be a number");
+        .fails(400, "an id is a number");
     setup
         .post(
             "/bailian/funasr/asr",
@@ -361,6 +361,31 @@ fn voices_are_found_compared_and_grouped() {
         .map(|group| group["voices"].as_array().map_or(0, Vec::len))
         .collect();
     assert_eq!(together, [2, 1, 1], "{groups}");
+}
+
+/// A column of half precision halves the table.
+#[test]
+fn a_library_of_half_precision_is_served_alike() {
+    let setup = Setup::new();
+    setup.database.connect().run(
+        "DROP INDEX ai.voices_voiceprint_idx; ALTER TABLE ai.voices ALTER voiceprint TYPE halfvec(192);
+         CREATE INDEX ON ai.voices USING hnsw (voiceprint halfvec_cosine_ops)",
+    );
+    setup.enrol("June", "june-1.wav");
+    let id = setup.enrol("Diane", "diane-1.wav");
+    let probe = clip("diane-2.wav");
+    let hits = setup
+        .post("/voice/search", json!({ "audio_url": probe }))
+        .json();
+    assert_eq!(hits["result"][0]["name"], "Diane", "{hits}");
+    assert_eq!(hits["result"][0]["same_speaker"], true, "{hits}");
+    let verify = json!({"audio_url": probe, "id": id});
+    let verdict = setup.post("/voice/verify", verify).json();
+    assert_eq!(verdict["result"]["same_speaker"], true, "{verdict}");
+    for path in ["/voice/cluster", "/voice/map"] {
+        let voices = setup.post(path, json!({})).json();
+        assert_eq!(voices["result"].as_array().map(Vec::len), Some(2), "{path}");
+    }
 }
 
 #[test]

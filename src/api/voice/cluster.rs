@@ -14,8 +14,9 @@ use voice::cluster::{self, Options, Rows};
 use crate::call::arguments::jsonb_options;
 use crate::call::options;
 use crate::errors::Error;
+use crate::progress::Stage;
 use crate::vector::{Detoasted, HalfVector, oid_of};
-use crate::{interrupt, settings};
+use crate::{interrupt, progress, settings};
 
 /// `WINDOW_SEEK_HEAD` of windowapi.h.
 const FROM_THE_START: i32 = 1;
@@ -162,9 +163,18 @@ impl Partition {
     fn group(&self, rows: usize, types: &Types) -> Result<Vec<Option<u32>>, Error> {
         let options = types.options;
         let options = options.map_or(Ok(Options::default()), |oid| self.options(oid))?;
+        let count = rows;
         let rows = self.read(rows, types.voiceprint == oid_of("halfvec"))?;
         let threads = settings::threads();
-        interrupt::run(|cancel| cluster::cluster(rows, &options, threads, cancel))
+        progress::named("ai_voice_cluster", &format!("{count} voiceprints"));
+        interrupt::run(|cancel| {
+            progress::stage(Stage::Clustering, 0);
+            let told = |done: usize, all: usize| {
+                progress::of(1000 * all as u64);
+                progress::done(1000 * done as u64);
+            };
+            cluster::cluster_telling(rows, &options, threads, cancel, &told)
+        })
     }
 
     /// The options of the partition's first row; they are the same for all.

@@ -23,6 +23,7 @@ use onnx::Cancel;
 
 use crate::Error;
 
+pub use neighbours::Told;
 pub use options::{DEFAULT_THRESHOLD, Options};
 pub use rows::Rows;
 
@@ -42,6 +43,20 @@ pub fn cluster(
     threads: usize,
     cancel: &Cancel,
 ) -> Result<Vec<Option<u32>>, Error> {
+    cluster_telling(rows, options, threads, cancel, &|_, _| {})
+}
+
+/// The same, telling how far it is.
+///
+/// # Errors
+/// As [`cluster`].
+pub fn cluster_telling(
+    rows: Rows,
+    options: &Options,
+    threads: usize,
+    cancel: &Cancel,
+    told: Told,
+) -> Result<Vec<Option<u32>>, Error> {
     options.check()?;
     let distinct = rows.distinct();
     let floor = if options.clusters.is_some() {
@@ -53,6 +68,7 @@ pub fn cluster(
     let search = neighbours::Search {
         threads: threads.max(1),
         cancel,
+        told,
     };
     for level in [floor.max(DEFAULT_THRESHOLD), floor.max(0.0)] {
         while forest.len() > EXACT_ROWS {

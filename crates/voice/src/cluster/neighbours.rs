@@ -1,6 +1,7 @@
 //! Nearest neighbours of groups: exact over all pairs, or within cells around pivots.
 
 use std::cmp::Reverse;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2};
@@ -20,11 +21,18 @@ const CELLS_PER_GROUP: usize = 4;
 /// Matrix products and [`dot`](super::forest::dot) round differently; a scan keeps what is this much below the floor.
 const ROUNDING: f32 = 1e-5;
 
-/// How to search: on how many threads, and until when.
+/// How to search: on how many threads, until when, and who is told how far it is.
 pub(super) struct Search<'a> {
     pub threads: usize,
     pub cancel: &'a Cancel,
+    pub told: Told<'a>,
 }
+
+/// Is told how many voiceprints of how many were compared with the others, in the present pass. On any thread.
+pub type Told<'a> = &'a (dyn Fn(usize, usize) + Sync);
+
+/// Queries from which on a search is a pass over all, and not what a round of merging looks up.
+const PASS: usize = 1024;
 
 impl Search<'_> {
     /// Does `work` on each item, on all threads.
@@ -91,6 +99,8 @@ impl Search<'_> {
                 })
                 .collect(),
         );
+        let all: usize = cells.iter().map(Vec::len).sum();
+        let mut seen = 0;
         for batch in cells.chunks(32 * self.threads) {
             let mut work: Vec<Cell> = batch
                 .iter()
@@ -102,6 +112,7 @@ impl Search<'_> {
             let alone = Search {
                 threads: 1,
                 cancel: self.cancel,
+                told: &|_, _| {},
             };
             self.each_large(&mut work, |cell| {
                 let side = Side {
@@ -115,7 +126,9 @@ impl Search<'_> {
                     lists[*id as usize].near.extend(list.near);
                     keep_best(&mut lists[*id as usize].near);
                 }
+                seen += cell.ids.len();
             }
+            (self.told)(seen / CELLS_PER_GROUP, all / CELLS_PER_GROUP);
         }
         let mut work: Vec<(u32, &mut List)> = lists
             .iter_mut()
@@ -164,6 +177,7 @@ impl Search<'_> {
         floor: f32,
     ) -> Result<Vec<List>, Error> {
         let same = std::ptr::eq(queries.forest, columns.forest);
+        let (seen, all) = (AtomicUsize::new(0), queries.ids.len());
         let mut blocks: Vec<(&[u32], Vec<Best>)> = queries
             .ids
             .chunks(QUERIES)
@@ -183,6 +197,9 @@ impl Search<'_> {
                 best,
                 self.cancel,
             );
+            if all >= PASS {
+                (self.told)(seen.fetch_add(ids.len(), Relaxed) + ids.len(), all);
+            }
         });
         self.cancel.check()?;
         Ok(blocks

@@ -47,7 +47,7 @@ impl Id {
             Self::Number(id) => Ok(*id),
             Self::Text(text) => text
                 .parse()
-                .map_err(|_| ApiError::bad(format!("id must be a number, not {text:?}"))),
+                .map_err(|_| ApiError::bad(format!("an id is a number, not {text:?}"))),
         }
     }
 }
