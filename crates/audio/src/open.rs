@@ -421,3 +421,44 @@ fn duration_ms(
     let ticks = Some(ticks.get()).filter(|ticks| *ticks > 0 && known(ticks))?;
     Some(rescale(ticks, time_base, 1000))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An AudioSpecificConfig of (bits, value) pairs.
+    fn config(fields: &[(u32, u64)]) -> AudioCodecParameters {
+        let all = fields
+            .iter()
+            .fold(0, |all, (bits, value)| all << bits | value);
+        let bits: u32 = fields.iter().map(|(bits, _)| bits).sum();
+        let bytes = (all << (64 - bits)).to_be_bytes();
+        let mut params = AudioCodecParameters::new();
+        params
+            .for_codec(CODEC_ID_AAC)
+            .with_extra_data(bytes[..bits.div_ceil(8) as usize].into());
+        params
+    }
+
+    #[test]
+    fn he_aac_that_says_so_has_its_core_played() {
+        let lc = config(&[(5, 2), (4, 6), (4, 1), (3, 0)]).extra_data;
+        for kind in [5, 29] {
+            let said = config(&[(5, kind), (4, 6), (4, 1), (4, 3), (5, 2), (3, 0)]);
+            assert_eq!(core_of_he_aac(&said).unwrap().extra_data, lc, "AOT {kind}");
+            // 48 kHz written out.
+            let written = config(&[(5, kind), (4, 6), (4, 1), (4, 15), (24, 48_000), (5, 2)]);
+            assert_eq!(
+                core_of_he_aac(&written).unwrap().extra_data,
+                lc,
+                "AOT {kind}"
+            );
+            let other = config(&[(5, kind), (4, 6), (4, 1), (4, 3), (5, 22)]);
+            assert!(core_of_he_aac(&other).is_none(), "of a core that is not LC");
+        }
+        let plain = config(&[(5, 2), (4, 6), (4, 1), (3, 0)]);
+        assert!(core_of_he_aac(&plain).is_none(), "it needs no other");
+        let short = config(&[(5, 5), (4, 6), (4, 1)]);
+        assert!(core_of_he_aac(&short).is_none(), "cut short");
+    }
+}

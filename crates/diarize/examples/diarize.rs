@@ -182,7 +182,11 @@ fn stages(diarizer: &mut Diarizer, recording: &mut dyn Recording) -> Result<(), 
     heard.tracks = listen::tracks(recording, samples, diarizer.segmentation, &cancel)?;
     let counts = reconstruct::count(&heard);
     done("segmentation");
-    let windows = windows::inside(&counts.iter().map(|n| *n > 0).collect::<Vec<_>>(), samples);
+    let windows = windows::inside(
+        &counts.iter().map(|n| *n > 0).collect::<Vec<_>>(),
+        &heard.changes(),
+        samples,
+    );
     let voices = voices::embed(
         recording,
         &windows,

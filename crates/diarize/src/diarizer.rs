@@ -41,7 +41,7 @@ impl Diarizer<'_> {
         let heard = listen::listen(recording, self.segmentation, self.vad, cancel)?;
         let counts = reconstruct::count(&heard);
         let speech: Vec<bool> = counts.iter().map(|n| *n > 0).collect();
-        let windows = windows::inside(&speech, heard.samples);
+        let windows = windows::inside(&speech, &heard.changes(), heard.samples);
         let mut brief = strangers::turns(&heard, &counts);
         let (voices, mut strange) = self.voices(recording, &windows, &brief, cancel)?;
         let pieces = strangers::pieces(&heard, &counts, &windows);
@@ -118,7 +118,7 @@ impl Diarizer<'_> {
         cancel: &Cancel,
     ) -> Result<Diarization, Error> {
         let heard = listen::speech(recording, self.vad, cancel)?;
-        let windows = windows::inside(&heard.speech, heard.samples);
+        let windows = windows::inside(&heard.speech, &[], heard.samples);
         let voices = voices::embed(recording, &windows, LENGTH, self.speaker, cancel)?;
         let speakers = clustering::one(&voices);
         let counts: Vec<u8> = heard.speech.iter().map(|s| u8::from(*s)).collect();

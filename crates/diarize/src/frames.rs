@@ -3,6 +3,8 @@
 //! Frame `i` sees samples `SHIFT * i .. SHIFT * i + FIELD` and speaks for the shift in their middle (pyannote.audio's
 //! receptive field of PyanNet with a SincNet stride of 10).
 
+use std::ops::Range;
+
 use vad::Span;
 
 /// Samples from one frame to the next (16.875 ms).
@@ -41,7 +43,7 @@ fn first_sample(frame: usize) -> usize {
 }
 
 /// The time of a range of frames of a recording, which the last frame fills up to its end.
-pub fn span(range: &std::ops::Range<usize>, total_frames: usize, samples: usize) -> Span {
+pub fn span(range: &Range<usize>, total_frames: usize, samples: usize) -> Span {
     let ms = |sample: usize| sample as u64 * 1000 / RATE;
     let end = if range.end >= total_frames {
         samples
@@ -55,7 +57,7 @@ pub fn span(range: &std::ops::Range<usize>, total_frames: usize, samples: usize)
 }
 
 /// Maximal ranges of items for which `keep` holds.
-pub fn runs<T>(items: &[T], keep: impl Fn(&T) -> bool) -> Vec<std::ops::Range<usize>> {
+pub fn runs<T>(items: &[T], keep: impl Fn(&T) -> bool) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut start = None;
     for (i, item) in items.iter().enumerate() {
@@ -70,6 +72,16 @@ pub fn runs<T>(items: &[T], keep: impl Fn(&T) -> bool) -> Vec<std::ops::Range<us
     }
     found.extend(start.map(|from| from..items.len()));
     found
+}
+
+/// A range, cut at those of `places`, in order, that lie inside it.
+pub fn cut(range: &Range<usize>, places: &[usize]) -> Vec<Range<usize>> {
+    let first = places.partition_point(|place| *place <= range.start);
+    let last = places.partition_point(|place| *place < range.end);
+    let mut ends = vec![range.start];
+    ends.extend_from_slice(&places[first..last]);
+    ends.push(range.end);
+    ends.windows(2).map(|w| w[0]..w[1]).collect()
 }
 
 #[cfg(test)]

@@ -62,7 +62,37 @@ impl Heard {
         let all = self.tracks[first..].iter();
         all.take_while(|t| t.first <= frame).count() as u16
     }
+
+    /// Where segmentation hears one speaker follow another: frames in order, in the middle of what lies between the two.
+    pub fn changes(&self) -> Vec<usize> {
+        let mut found = Vec::new();
+        // A window speaks for the frames that lie nearer to its middle than to those of its neighbours.
+        let between = |a: &Tracks, b: &Tracks| (a.frames().end + b.first) / 2;
+        for (n, tracks) in self.tracks.iter().enumerate() {
+            let before = n.checked_sub(1).map(|n| &self.tracks[n]);
+            let from = before.map_or(0, |before| between(before, tracks));
+            let next = self.tracks.get(n + 1);
+            let to = next.map_or(usize::MAX, |next| between(tracks, next));
+            let (mut last, mut at) = (None, tracks.first);
+            for run in tracks.active.chunk_by(|a, b| a == b) {
+                let (start, who) = (at, run[0]);
+                at += run.len();
+                if who.count_ones() != 1 || run.len() < ALONE {
+                    continue;
+                }
+                let change = last.map_or(0, |(_, end)| (end + start) / 2);
+                if last.is_some_and(|(other, _)| other != who) && (from..to).contains(&change) {
+                    found.push(change);
+                }
+                last = Some((who, at));
+            }
+        }
+        found
+    }
 }
+
+/// Frames that each of two speakers has to talk alone for a change from one to the other (0.34 s).
+const ALONE: usize = 20;
 
 /// Reads the whole recording.
 ///
@@ -197,5 +227,39 @@ mod tests {
     fn too_little_has_no_window() {
         assert!(starts(0).is_empty());
         assert!(starts(FIELD - 1).is_empty());
+    }
+
+    #[test]
+    fn changes_are_where_one_speaker_follows_another() {
+        let window = |first, runs: &[(usize, Active)]| {
+            let active: Vec<Active> = runs.iter().flat_map(|(n, who)| vec![*who; *n]).collect();
+            Tracks {
+                first,
+                talking: vec![1.0; active.len()],
+                active,
+            }
+        };
+        let heard = Heard {
+            tracks: vec![
+                // An overlap and a pause between two; a word too short to be anybody's; the same one after a pause.
+                window(
+                    0,
+                    &[
+                        (100, 1),
+                        (10, 3),
+                        (100, 2),
+                        (9, 1),
+                        (81, 2),
+                        (20, 0),
+                        (269, 2),
+                    ],
+                ),
+                // The first change is in the part that the window before speaks for.
+                window(296, &[(50, 1), (150, 2), (100, 4), (289, 1)]),
+            ],
+            ..Heard::default()
+        };
+        assert_eq!(heard.changes(), [105, 496, 596]);
+        assert!(Heard::default().changes().is_empty());
     }
 }

@@ -181,7 +181,9 @@ pub fn pieces(heard: &Heard, counts: &[u8], windows: &[Window]) -> Vec<Brief> {
     let talking = reconstruct::mean(heard).into_iter().map(|mean| mean >= 0.5);
     let speech: Vec<bool> = talking.zip(&heard.speech).map(|(t, s)| t && *s).collect();
     let mut pieces = Vec::new();
-    for run in frames::runs(&speech, |s| *s) {
+    let (stretches, changes) = (frames::runs(&speech, |s| *s), heard.changes());
+    // A piece across a change is like nobody.
+    for run in stretches.iter().flat_map(|run| frames::cut(run, &changes)) {
         let start = frames::middle(run.start).next_multiple_of(GRID);
         let Some(spare) = frames::middle(run.end).checked_sub(start + PIECE) else {
             continue;
@@ -327,6 +329,17 @@ mod tests {
             start,
             samples: LENGTH,
         };
+        let mut changing = heard(
+            vec![tracks(0, &[(60..125, 0b001), (125..190, 0b010)])],
+            162_000,
+            130_000..162_000,
+        );
+        changing.tracks[0].talking.fill(1.0);
+        changing.speech[100..150].fill(true);
+        assert!(
+            pieces(&changing, &[1; 589], &[]).is_empty(),
+            "like one and the next"
+        );
         let quiet = 0..100_000;
         let loud = [window(110_400), window(120_000), window(132_000)];
         assert!(found(quiet, &loud, 589).is_empty(), "others are louder");

@@ -1,6 +1,7 @@
 //! Where voices are measured: overlapping windows inside speech.
 //!
-//! As in 3D-Speaker's recipe: 1.5 s every 0.75 s, the last window of a stretch ending with it.
+//! As in 3D-Speaker's recipe: 1.5 s every 0.75 s, the last window of a stretch ending with it. Where segmentation hears
+//! speakers follow each other without a pause, one stretch ends and the next begins: a window across is like both of them.
 
 use crate::frames::{self, FIELD, SHIFT};
 
@@ -33,11 +34,12 @@ impl Window {
     }
 }
 
-/// Windows that cover all stretches of speech in a recording of `samples` samples, in order. `speech` has an entry per
-/// frame.
-pub fn inside(speech: &[bool], samples: usize) -> Vec<Window> {
+/// Windows that cover all stretches of speech in a recording of `samples` samples, in order; none lies across one of the
+/// `changes`, frames in order. `speech` has an entry per frame.
+pub fn inside(speech: &[bool], changes: &[usize], samples: usize) -> Vec<Window> {
     let mut windows = Vec::new();
-    for run in frames::runs(speech, |s| *s) {
+    let stretches = frames::runs(speech, |s| *s);
+    for run in stretches.iter().flat_map(|run| frames::cut(run, changes)) {
         let start = run.start * SHIFT / GRID * GRID;
         let end = ((run.end - 1) * SHIFT + FIELD).min(samples);
         if end.saturating_sub(start) >= SHORTEST {
@@ -79,16 +81,16 @@ mod tests {
     #[test]
     #[allow(clippy::single_range_in_vec_init)] // stretches, one of them
     fn silence_and_clicks_have_no_windows() {
-        assert!(inside(&[], 0).is_empty());
-        assert!(inside(&speech(589, &[]), 160_000).is_empty());
-        assert!(inside(&speech(589, &[10..15]), 160_000).is_empty());
+        assert!(inside(&[], &[], 0).is_empty());
+        assert!(inside(&speech(589, &[]), &[], 160_000).is_empty());
+        assert!(inside(&speech(589, &[10..15]), &[], 160_000).is_empty());
     }
 
     #[test]
     #[allow(clippy::single_range_in_vec_init)]
     fn a_short_stretch_is_one_window() {
         assert_eq!(
-            inside(&speech(589, &[0..60]), 160_000),
+            inside(&speech(589, &[0..60]), &[], 160_000),
             [Window {
                 start: 0,
                 samples: 16_921
@@ -98,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_long_stretch_is_covered_to_its_end() {
-        let windows = inside(&vec![true; 589], 160_000);
+        let windows = inside(&vec![true; 589], &[], 160_000);
         assert_eq!(
             windows[0],
             Window {
@@ -115,5 +117,16 @@ mod tests {
         let last = windows.last().unwrap();
         assert!(last.end() <= 160_000 && 160_000 - last.end() < 2 * SHIFT);
         assert!(windows.iter().all(|w| w.start % GRID == 0));
+    }
+
+    #[test]
+    fn no_window_lies_across_a_change() {
+        let change = 200;
+        let windows = inside(&vec![true; 589], &[0, change], 160_000);
+        let place = change * SHIFT;
+        let across = |w: &&Window| w.start + 2 * SHIFT < place && w.end() > place + FIELD;
+        assert_eq!(windows.iter().find(across), None);
+        let at_change = |w: &Window| w.start.abs_diff(place) < GRID && w.samples == LENGTH;
+        assert!(windows.iter().any(at_change), "the next one begins there");
     }
 }
