@@ -94,6 +94,9 @@ pub enum Error {
     Internal(String),
 }
 
+/// What `output_type` takes, which looks like a model where it stands beside a recording.
+const OUTPUTS: [&str; 5] = ["text", "json", "srt", "vtt", "url"];
+
 /// Models of the API that this follows; none of them is here.
 const CLOUD: [&str; 7] = [
     "fun-asr",
@@ -215,6 +218,9 @@ impl Error {
                 "The order is (model, recording, options) or (recording, options); by name: source =>, model =>, options =>."
                     .into(),
             ),
+            Error::UnknownModel { name, .. } if OUTPUTS.contains(&name.as_str()) => Some(format!(
+                "What comes out is an option: {{\"output_type\": \"{name}\"}}."
+            )),
             Error::UnknownModel { name, known } if CLOUD.contains(&name.as_str()) => Some(format!(
                 "\"{name}\" is a model of the cloud's: leave the model out, or name one of these: {known}."
             )),

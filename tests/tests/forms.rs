@@ -210,6 +210,11 @@ fn the_arguments_come_in_either_order_and_by_name() {
         &["cloud", "audio_transcription"],
     );
     client.fails(
+        &format!("SELECT ai_audio_transcribe('{file}', 'srt')"),
+        SqlState::UNDEFINED_OBJECT,
+        &["{\"output_type\": \"srt\"}"],
+    );
+    client.fails(
         &format!("SELECT ai_audio_embed('{file}', '{{\"strat_time\": 1}}')"),
         SqlState::INVALID_PARAMETER_VALUE,
         &["strat_time", "Did you mean \"start_time\"?"],
