@@ -365,12 +365,7 @@ impl Engine {
         model: &Model,
         open: impl FnOnce(&Runtime, &Path, &SessionOptions) -> Result<T, onnx::Error>,
     ) -> Result<Loaded<T>, onnx::Error> {
-        let key = Key {
-            path: model.path.clone(),
-            narrow: model.narrow.clone(),
-            threads: self.options.threads,
-            provider: self.options.provider.clone(),
-        };
+        let key = self.key(model);
         if let Some((model, places)) = take(&key) {
             return Ok(Loaded {
                 key,
@@ -393,6 +388,21 @@ impl Engine {
             places: options.places,
             model: Some(opened),
         })
+    }
+
+    /// Whether it pays to load a model beside other work: it is not loaded yet, and there is a thread for it.
+    pub fn loads_beside(&self, model: &Model) -> bool {
+        let key = self.key(model);
+        self.options.threads > 1 && !idle().iter().any(|i| i.key == key)
+    }
+
+    fn key(&self, model: &Model) -> Key {
+        Key {
+            path: model.path.clone(),
+            narrow: model.narrow.clone(),
+            threads: self.options.threads,
+            provider: self.options.provider.clone(),
+        }
     }
 
     /// A speaker model ready to use. The built-in one has a network for narrow recordings.

@@ -1,5 +1,6 @@
 //! Listening to a recording: its voiceprint, how much speech there is, and whether that is fit for a voiceprint.
 
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -9,6 +10,7 @@ use onnx::Cancel;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use vad::Vad;
+use voice::embed::SpeakerModel;
 use voice::hear::hear;
 use voice::score::{Quality, SHORT_MS, Side};
 
@@ -16,7 +18,7 @@ use crate::call::arguments::Source;
 use crate::call::options::{Common, OnError};
 use crate::call::recording::Recording;
 use crate::errors::Error;
-use crate::models::{Engine, Model, Task};
+use crate::models::{Engine, Loaded, Model, Task};
 use crate::progress::{self, Stage};
 use crate::steps::calibration::USUAL_MODEL;
 use crate::steps::diarization::{self, Networks};
@@ -220,6 +222,29 @@ impl Ear {
     }
 
     fn hear_now(&self, recording: &Recording, cancel: &Cancel) -> Result<Heard, Error> {
+        // In a session's first call the network opens while another thread listens.
+        thread::scope(|scope| {
+            let open = || self.engine.speaker(&self.speaker);
+            let opening = self.engine.loads_beside(&self.speaker).then(|| {
+                let thread = thread::Builder::new().name("ai_audio".into());
+                thread
+                    .stack_size(interrupt::STACK)
+                    .spawn_scoped(scope, open)
+            });
+            let open = || match opening {
+                Some(Ok(thread)) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                _ => open(),
+            };
+            self.listen(recording, open, cancel)
+        })
+    }
+
+    fn listen(
+        &self,
+        recording: &Recording,
+        speaker: impl FnOnce() -> Result<Loaded<SpeakerModel>, onnx::Error>,
+        cancel: &Cancel,
+    ) -> Result<Heard, Error> {
         stats::CALLS.add(1);
         let input = recording.open(cancel)?;
         recording.stage(Stage::Listening, &input, &self.selection, cancel);
@@ -240,7 +265,7 @@ impl Ear {
             std::iter::once(0..heard.samples).collect()
         };
         progress::stage(Stage::Embedding, heard.quality.duration_ms);
-        let mut speaker = self.engine.speaker(&self.speaker)?;
+        let mut speaker = speaker()?;
         let voiceprint =
             stats::INFERENCE_US.time(|| speaker.embed_parts(&mut kept, &parts, cancel));
         Ok(Heard {
