@@ -75,7 +75,7 @@ impl Runtime {
         }
     }
 
-    /// The library's version, for example `1.31.1`.
+    /// The library's version, for example `1.32.0`.
     pub fn version(&self) -> &str {
         &self.version
     }
