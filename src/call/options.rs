@@ -24,11 +24,17 @@ pub fn parse_text(text: &str) -> Result<Map<String, Value>, Error> {
     if nesting(text) > MAX_DEPTH {
         return Err(Error::Options("options are nested too deeply".into()));
     }
-    let value = json5::from_str(text).map_err(|e| {
+    let value: Value = json5::from_str(text).map_err(|e| {
         Error::Options(format!(
             "options must be a JSON object such as '{{\"start_time\": 1000}}': {e}"
         ))
     })?;
+    // A number that is too large for one reads as null, which it is not.
+    if value.is_null() && text.trim() != "null" {
+        return Err(Error::Options(
+            "options must be a JSON object, not a number".into(),
+        ));
+    }
     object(value)
 }
 
