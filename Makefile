@@ -27,10 +27,10 @@ TEST_ENV = AI_AUDIO_TEST_URL="$$($(CLUSTER) url)" AI_AUDIO_PG_BIN="$$(dirname "$
 	$${AI_AUDIO_SPEECH:+AI_AUDIO_SPEECH="$$($(CLUSTER) lend "$$AI_AUDIO_SPEECH")"}
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rest test-majors test-env psql url stop serve install install-pgvector deb test-deb uninstall bench lint clean packages models library cluster server
+.PHONY: help demo test test-rest test-majors test-postgres test-sqlsmith test-env psql url stop serve install install-pgvector deb test-deb uninstall bench lint clean packages models library cluster server
 
 help: ## List the targets
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' Makefile | column -t -s '|'
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/p' Makefile | column -t -s '|'
 
 demo: server ## Set everything up and play the stories of voiceprints and of a ride on real recordings
 	@scripts/demo tests/sql/voiceprint.sql docs/examples/driver.sql
@@ -43,6 +43,12 @@ test-rest: server ## Drive the console in Chromium, and ask the REST service for
 
 test-majors: ## Build for other Postgres versions, from PyPI, and run the SQL tests there (MAJORS="18 16", LEAVE_OUT="memory clients")
 	@LEAVE_OUT="$(LEAVE_OUT)" scripts/test-majors $(or $(MAJORS),18 16)
+
+test-postgres: cluster ## Run Postgres' own regression tests with the library preloaded (VARIANTS="plain preload parallel jit")
+	@scripts/test-postgres $(VARIANTS)
+
+test-sqlsmith: server ## Let SQLsmith ask random queries (MINUTES=10; the package sqlsmith)
+	@scripts/test-sqlsmith $T/speech $(MINUTES)
 
 test-env: server $T/test-stores ## Print the environment that tests need, for `eval "$(make -s test-env)"`
 	@for setting in $(TEST_ENV) AI_AUDIO_MODELS="$$AI_AUDIO_MODELS" AI_AUDIO_ORT="$$AI_AUDIO_ORT"; do echo "export $$setting"; done

@@ -25,3 +25,19 @@ python_with() {
   "$1/bin/pip" install --quiet --requirement "$2" >&2
   cp "$2" "$1/installed.txt"
 }
+
+# debian_source FOLDER SUITE PACKAGE: fetches a source package of Debian into a folder, from the mirror that this machine uses, with
+# apt's signatures and with lists and archives of its own: the machine's configuration stays as it is.
+debian_source() {
+  local apt=$1/apt site
+  # shellcheck disable=SC2016  # apt expands these
+  site=$(apt-get indextargets --format '$(SITE) $(RELEASE)' 'Created-By: Packages' 'Origin: Debian' \
+    | awk '$2 !~ /security|updates|backports/ { print $1; exit }')
+  [ -n "$site" ] || return 1
+  mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
+  echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $site $2 main" > "$apt/sources.list"
+  local options=(-q -o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts=- -o Dir::State::lists="$apt/lists"
+    -o Dir::Cache="$apt/cache" -o APT::Sandbox::User="$(id -un)" -o Acquire::Languages=none)
+  apt-get "${options[@]}" update >&2 && (cd "$1" && apt-get "${options[@]}" source --download-only "$3" >&2) || return 1
+  rm -rf "$apt"
+}
