@@ -661,7 +661,7 @@ fn background_workers_keep_up_whatever_kills_them() {
         }
         admin = server.connect_to(&base);
     }
-    for _ in 0..6000 {
+    for _ in 0..6000 + 10 * rows {
         if admin.value::<i64>(done) == i64::from(rows) {
             break;
         }
