@@ -202,6 +202,14 @@ END
 $$;
 COMMENT ON FUNCTION ai_audio.queueing(text, text, oid, text) IS 'what the triggers of a followed table run';
 
+-- Whether a table was made for the results of a step: only such a table is written to, and dropped, unasked.
+CREATE FUNCTION ai_audio.is_results(target regclass) RETURNS boolean
+  LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT coalesce(obj_description(target, 'pg_class'), '') LIKE 'results of ai\_audio''s step %'
+$$;
+COMMENT ON FUNCTION ai_audio.is_results(regclass) IS 'whether ai_audio_follow made the table';
+
 -- Queues rows without a job and drops jobs without a row; gives how many it queued.
 CREATE FUNCTION ai_audio.queue_missing(f ai_audio.followed) RETURNS bigint
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -434,6 +442,10 @@ BEGIN
       END IF;
     ELSE
       target := prefix || quote_ident(title || '_' || step);
+      IF to_regclass(target) IS NOT NULL AND NOT ai_audio.is_results(to_regclass(target)) THEN
+        RAISE duplicate_table USING MESSAGE = format('step "%s" keeps its results in %s, and there is such a table already', step, target),
+          HINT = 'Give another name to follow by, rename that table, or name it in option "into" (voiceprint and quality).';
+      END IF;
       IF to_regclass(target) IS NULL THEN
         EXECUTE format('CREATE TABLE %s (%s, %s, PRIMARY KEY (%s), FOREIGN KEY (%s) REFERENCES %s (%s) ON DELETE CASCADE ON UPDATE CASCADE)', target,
           (SELECT string_agg(format('%I %s', k.name, k.type), ', ') FROM unnest(key, key_types) k(name, type)),
@@ -539,10 +551,15 @@ BEGIN
       EXECUTE format('SELECT true FROM %s WHERE job = $1 AND state = ''running'' FOR UPDATE SKIP LOCKED', f.jobs) INTO there USING work_on.job;
     END IF;
     IF there IS NULL THEN
-      -- Whose change is rolled back waits again; otherwise there is no such job any more.
-      EXECUTE format('SELECT true FROM %s WHERE job = $1 AND state = ''running'' FOR UPDATE SKIP LOCKED', f.jobs) INTO there USING work_on.job;
+      -- Whose change is rolled back waits again, behind all others; otherwise there is no such job any more. Nor is there one for a row that went without
+      -- a trigger's knowledge (a partition that was detached or dropped, a replica's session), or that row level security hides from its owner.
+      EXECUTE format('SELECT EXISTS (SELECT FROM %s r WHERE %s) FROM %s j WHERE job = $1 AND state = ''running'' FOR UPDATE SKIP LOCKED', f.recordings,
+        ai_audio.key_join('j', f.key, 'r', f.key), f.jobs) INTO there USING work_on.job;
       IF there THEN
-        EXECUTE format('UPDATE %s SET state = ''waiting'' WHERE job = $1 AND state = ''running''', f.jobs) USING work_on.job;
+        EXECUTE format('UPDATE %s SET state = ''waiting'', job = %s nextval(pg_get_serial_sequence(%L, ''job'')) WHERE job = $1 AND state = ''running''', f.jobs,
+          CASE WHEN f.options ->> 'order' = 'newest' THEN '-' ELSE '' END, f.jobs::text) USING work_on.job;
+      ELSIF NOT there THEN
+        EXECUTE format('DELETE FROM %s WHERE job = $1 AND state = ''running''', f.jobs) USING work_on.job;
       END IF;
       RETURN 'waiting';
     END IF;
@@ -684,6 +701,10 @@ DECLARE
   x record;
 BEGIN
   SELECT * INTO x FROM ai_audio.own_follow(name);
+  IF NOT EXISTS (SELECT FROM pg_class WHERE oid = (x.f).recordings) THEN
+    RAISE object_not_in_prerequisite_state USING MESSAGE = format('the column of "%s" with the recording does not exist any more', name),
+      HINT = 'ai_audio_unfollow keeps the results; then ai_audio_follow the table anew.';
+  END IF;
   EXECUTE format('UPDATE %s SET paused = NULL', x.follow);
   PERFORM ai_audio.put_triggers((x.f).name, x.follow, (SELECT t.tgfoid::regproc::text FROM pg_trigger t WHERE t.tgrelid = (x.f).source
     AND t.tgname = 'ai_audio_' || (x.f).name || '_insert'), (x.f).source);
@@ -725,7 +746,7 @@ BEGIN
   END LOOP;
   IF NOT keep_results THEN
     FOR step, target IN SELECT s, t FROM unnest((x.f).steps, (x.f).tables) k(s, t) LOOP
-      IF (x.f).options #> ARRAY[step, 'into'] IS NULL AND EXISTS (SELECT FROM pg_class WHERE oid = target) THEN
+      IF (x.f).options #> ARRAY[step, 'into'] IS NULL AND ai_audio.is_results(target) THEN
         EXECUTE format('DROP TABLE %s', target);
       END IF;
     END LOOP;

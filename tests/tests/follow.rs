@@ -133,11 +133,59 @@ fn alterations_are_followed() {
     let paused: String = client.value("SELECT paused FROM ai_audio_progress");
     assert!(paused.contains("does not exist"), "{paused}");
     assert_eq!(client.column::<String>(STATES), ["1 done", "2 waiting"]);
+    client.fails(
+        "SELECT ai_audio_resume('calls')",
+        SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+        &["does not exist any more", "ai_audio_unfollow"],
+    );
     client.run("DROP TABLE phone CASCADE; SELECT ai_audio_unfollow('calls', false)");
     let left: Vec<String> = client.column(
         "SELECT relname::text FROM pg_class WHERE relname LIKE 'calls%' AND relkind <> 'i'",
     );
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_row_that_went_unseen_holds_up_no_other() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let mut client = database.connect();
+    let path = tone_file(&scratch, "tone.wav", 2);
+    calls(&mut client);
+    follow(&mut client, ", \"quality\": true");
+    steps(
+        &mut client,
+        &format!(
+            "INSERT INTO calls VALUES (1, '{path}'), (2, '{path}'); ALTER TABLE calls DISABLE TRIGGER USER;
+             DELETE FROM calls WHERE id = 1; ALTER TABLE calls ENABLE TRIGGER USER; SET statement_timeout = '60s'; CALL ai_audio_work()"
+        ),
+    );
+    assert_eq!(client.column::<String>(STATES), ["2 done"]);
+}
+
+#[test]
+fn tables_of_the_users_are_neither_written_to_nor_dropped() {
+    let database = Database::new();
+    let mut client = database.connect();
+    calls(&mut client);
+    client.run("CREATE TABLE calls_quality (x int); INSERT INTO calls_quality VALUES (42)");
+    client.fails(
+        "SELECT ai_audio_follow('calls', options => '{\"recording\": \"path\", \"quality\": true}')",
+        SqlState::DUPLICATE_TABLE,
+        &["calls_quality", "into"],
+    );
+    client.run("ALTER TABLE calls_quality RENAME TO mine");
+    follow(&mut client, ", \"quality\": true");
+    // A table of results that the user has made something else of, in its place.
+    client.run(
+        "DROP TABLE calls_quality; ALTER TABLE mine RENAME TO calls_quality; SELECT ai_audio_unfollow('calls', false)",
+    );
+    assert_eq!(client.value::<i32>("SELECT x FROM calls_quality"), 42);
+    // Results that stayed are taken up again.
+    client.run("DROP TABLE calls_quality");
+    for _ in 0..2 {
+        follow(&mut client, ", \"quality\": true");
+        client.run("SELECT ai_audio_unfollow('calls')");
+    }
 }
 
 #[test]

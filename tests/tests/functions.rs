@@ -13,6 +13,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("ai_audio.hidden_jsonb_out", "i strict safe"),
     ("ai_audio.hidden_text_in", "i strict safe"),
     ("ai_audio.hidden_text_out", "i strict safe"),
+    ("ai_audio.is_results", "s strict safe"),
     ("ai_audio.jobs", "s called restricted"),
     ("ai_audio.key_columns", "s called safe"),
     ("ai_audio.key_join", "i called safe"),
