@@ -182,12 +182,14 @@ impl<'s> Decoder<'s> {
 
     /// Finds the duration by scanning packets where the header has none. Afterwards the decoder is at its end.
     pub(crate) fn measure(&mut self, stop: &AtomicBool) -> Result<(), Error> {
-        let mut ticks = 0u64;
+        let (mut ticks, mut owed) = (0u64, 0u64);
         while self.info.duration_ms.is_none() {
-            // Encoder delay counts as part of a packet; a new link of a chained file has some of its own.
+            // Encoder delay counts as part of a packet, the first one's of one that is still to come; a new link of a chained file
+            // has some of its own.
             let unheard = std::mem::take(&mut self.drop);
-            ticks =
-                ticks.saturating_sub(rescale_back(unheard, self.time_base, self.info.sample_rate));
+            owed += rescale_back(unheard, self.time_base, self.info.sample_rate);
+            let paid = owed.min(ticks);
+            (ticks, owed) = (ticks - paid, owed - paid);
             let (before, rate) = (self.time_base, self.info.sample_rate);
             let packet = self.packet(stop)?;
             if self.time_base != before {

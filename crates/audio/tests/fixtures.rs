@@ -116,6 +116,15 @@ fn probe_names_container_and_codec_and_measures() {
 }
 
 #[test]
+fn an_ogg_file_is_as_long_as_what_is_heard_of_it() {
+    for name in ["chirp.ogg", "chirp.opus"] {
+        let told = audio::probe(&fixture(name), &GO).unwrap().duration_ms;
+        let heard = decode(&fixture(name)).unwrap().samples.len() as u64 / 16;
+        assert_eq!(told, Some(heard), "{name}");
+    }
+}
+
+#[test]
 fn a_start_beyond_the_end_says_how_long_the_audio_is() {
     for name in FIXTURES {
         match audio::decode(&fixture(name), &range(60_000, 70_000), &GO) {
