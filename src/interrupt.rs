@@ -6,9 +6,11 @@
 //! work is told to stop and is joined before the backend goes on: by unwinding for an error, and by a
 //! `before_shmem_exit` callback when the backend exits.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, Once, PoisonError};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
 use audio::damage::Damage;
@@ -21,7 +23,7 @@ use crate::{memory, progress};
 
 const POLL: Duration = Duration::from_millis(10);
 /// Of a thread that works.
-pub const STACK: usize = 8 << 20;
+const STACK: usize = 8 << 20;
 
 /// A piece of work on its thread: how to stop it, and whether it has ended.
 struct Job {
@@ -32,8 +34,23 @@ struct Job {
 
 static CURRENT: Mutex<Option<Arc<Job>>> = Mutex::new(None);
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+/// Locks, also what a panicking thread had locked.
+pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A thread of the work, with the signals that the calling one has blocked blocked.
+///
+/// # Errors
+/// The system's, where it has no thread left.
+pub fn spawn<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> io::Result<ScopedJoinHandle<'scope, T>> {
+    Builder::new()
+        .name("ai_audio".into())
+        .stack_size(STACK)
+        .spawn_scoped(scope, work)
 }
 
 impl Job {
@@ -102,10 +119,7 @@ where
         };
         *lock(&CURRENT) = Some(Arc::clone(&job)); // before the work, which may ask for its token
         let blocked = SignalsBlocked::new();
-        let spawned = std::thread::Builder::new()
-            .name("ai_audio".into())
-            .stack_size(STACK)
-            .spawn_scoped(scope, body);
+        let spawned = spawn(scope, body);
         drop(blocked);
         if let Err(e) = spawned {
             *lock(&CURRENT) = None;

@@ -65,11 +65,23 @@ unsafe fn hidden(argument: *mut pg_sys::Node) -> Option<*mut pg_sys::Node> {
             _ => secrets::in_options(bytes) || secrets::in_urls(bytes),
         };
         let kind = secret.then(|| type_of("ai_audio", name))?;
-        if kind == pg_sys::InvalidOid {
-            return None; // an older version's objects
-        }
+        with_type(constant, kind, value)
+    }
+}
+
+/// The constant with the value as one of another type; `None` where that type is not there, among an older version's objects.
+unsafe fn with_type(
+    constant: &pg_sys::Const,
+    kind: pg_sys::Oid,
+    value: *mut pg_sys::varlena,
+) -> Option<*mut pg_sys::Node> {
+    if kind == pg_sys::InvalidOid {
+        return None;
+    }
+    // SAFETY: a live constant; the new one is a copy.
+    unsafe {
         let new = make::<pg_sys::Const>(pg_sys::NodeTag::T_Const);
-        std::ptr::copy_nonoverlapping(&raw const *constant, new, 1);
+        std::ptr::copy_nonoverlapping(constant, new, 1);
         (*new).consttype = kind;
         (*new).constcollid = pg_sys::InvalidOid;
         (*new).constvalue = pg_sys::Datum::from(value);
@@ -106,16 +118,7 @@ unsafe fn hidden_array(constant: &mut pg_sys::Const) -> Option<*mut pg_sys::Node
             return None;
         }
         let element = type_of("ai_audio", "hidden_text");
-        let kind = pg_sys::get_array_type(element);
-        if kind == pg_sys::InvalidOid {
-            return None; // an older version's objects
-        }
         (*value.cast::<pg_sys::ArrayType>()).elemtype = element;
-        let new = make::<pg_sys::Const>(pg_sys::NodeTag::T_Const);
-        std::ptr::copy_nonoverlapping(&raw const *constant, new, 1);
-        (*new).consttype = kind;
-        (*new).constcollid = pg_sys::InvalidOid;
-        (*new).constvalue = pg_sys::Datum::from(value);
-        Some(new.cast())
+        with_type(constant, pg_sys::get_array_type(element), value)
     }
 }

@@ -1,7 +1,7 @@
 //! Listening to a recording: its voiceprint, how much speech there is, and whether that is fit for a voiceprint.
 
 use std::panic::resume_unwind;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use audio::Selection;
@@ -141,11 +141,11 @@ fn each<T: Send, R: Send>(
     let done = Mutex::new(Vec::new());
     let worker = || {
         while !cancel.is_cancelled()
-            && let Some((at, item)) = lock(&waiting).next()
+            && let Some((at, item)) = interrupt::lock(&waiting).next()
         {
             let result = work(item, cancel);
             let fatal = result.as_ref().is_err_and(|e| !tolerated(e));
-            lock(&done).push((at, result));
+            interrupt::lock(&done).push((at, result));
             if fatal {
                 cancel.cancel(); // the others
             }
@@ -153,11 +153,8 @@ fn each<T: Send, R: Send>(
     };
     thread::scope(|scope| {
         for _ in 1..at_a_time {
-            let thread = thread::Builder::new().name("ai_audio".into());
             // Without it there is one thread less.
-            let _ = thread
-                .stack_size(interrupt::STACK)
-                .spawn_scoped(scope, worker);
+            let _ = interrupt::spawn(scope, worker);
         }
         worker();
     });
@@ -176,10 +173,6 @@ fn each<T: Send, R: Send>(
         Some(error) => Err(error),
         None => cancel.check().map_err(Error::from).map(|()| results),
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What recordings are heard with. Made on the backend's thread, used on those of the work.
@@ -225,12 +218,8 @@ impl Ear {
         // In a session's first call the network opens while another thread listens.
         thread::scope(|scope| {
             let open = || self.engine.speaker(&self.speaker);
-            let opening = self.engine.loads_beside(&self.speaker).then(|| {
-                let thread = thread::Builder::new().name("ai_audio".into());
-                thread
-                    .stack_size(interrupt::STACK)
-                    .spawn_scoped(scope, open)
-            });
+            let loads_beside = self.engine.loads_beside(&self.speaker);
+            let opening = loads_beside.then(|| interrupt::spawn(scope, open));
             let open = || match opening {
                 Some(Ok(thread)) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
                 _ => open(),

@@ -6,13 +6,10 @@
 //! a Hamming window of samples in 16 bits (FunASR's `WavFrontend`). Source: Kaldi's `feature-fbank`.
 
 use std::f64::consts::PI;
-use std::sync::Arc;
-
-use realfft::num_complex::Complex32;
-use realfft::{RealFftPlanner, RealToComplex};
 
 use crate::SAMPLE_RATE;
 use crate::mel::{Filters, ln};
+use crate::spectrum::PowerSpectrum;
 
 /// Mel bins per frame.
 pub const BINS: usize = 80;
@@ -52,13 +49,9 @@ impl Window {
 
 /// The feature extractor. It keeps its plan and buffers, so reuse one.
 pub struct Fbank {
-    fft: Arc<dyn RealToComplex<f32>>,
+    spectrum: PowerSpectrum,
     window: Vec<f32>,
     filters: Filters,
-    frame: Vec<f32>,
-    spectrum: Vec<Complex32>,
-    power: Vec<f32>,
-    scratch: Vec<Complex32>,
 }
 
 impl Default for Fbank {
@@ -75,18 +68,13 @@ impl Fbank {
 
     /// The same with a window, for samples that are multiplied by `scale` first: 32768 for models of samples in 16 bits.
     pub fn with(window: Window, scale: f32) -> Self {
-        let fft = RealFftPlanner::new().plan_fft_forward(FFT);
         Fbank {
             // All before the window is linear, so it can scale, too.
             window: (0..WINDOW)
                 .map(|n| window.weight(n) as f32 * scale)
                 .collect(),
             filters: kaldi_filters(),
-            frame: fft.make_input_vec(),
-            spectrum: fft.make_output_vec(),
-            power: vec![0.0; FFT / 2 + 1],
-            scratch: fft.make_scratch_vec(),
-            fft,
+            spectrum: PowerSpectrum::new(FFT),
         }
     }
 
@@ -115,7 +103,7 @@ impl Fbank {
         let mut power = [0.0; BINS];
         for (row, start) in features.chunks_exact_mut(BINS).zip((0..).step_by(SHIFT)) {
             self.spectrum_of(&samples[start..start + WINDOW]);
-            self.filters.apply(&self.power, row);
+            self.filters.apply(&self.spectrum.power, row);
             for (value, power) in row.iter_mut().zip(&mut power) {
                 *power += f64::from(*value);
                 *value = ln(value.max(f32::EPSILON));
@@ -137,23 +125,23 @@ impl Fbank {
         bins.map(f64::from)
     }
 
-    /// Power spectrum of one window into `self.power`.
+    /// Power spectrum of one window into `self.spectrum`.
     fn spectrum_of(&mut self, samples: &[f32]) {
         let mean = samples.iter().sum::<f32>() / WINDOW as f32;
         let mut previous = samples[0] - mean;
-        for ((out, &sample), &weight) in self.frame.iter_mut().zip(samples).zip(&self.window) {
+        for ((out, &sample), &weight) in self
+            .spectrum
+            .frame
+            .iter_mut()
+            .zip(samples)
+            .zip(&self.window)
+        {
             let centred = sample - mean;
             *out = (centred - PRE_EMPHASIS * previous) * weight;
             previous = centred;
         }
-        self.frame[WINDOW..].fill(0.0);
-        // The buffers come from the plan itself, so their sizes always fit.
-        self.fft
-            .process_with_scratch(&mut self.frame, &mut self.spectrum, &mut self.scratch)
-            .expect("plan's own buffers");
-        for (power, bin) in self.power.iter_mut().zip(&self.spectrum) {
-            *power = bin.norm_sqr();
-        }
+        self.spectrum.frame[WINDOW..].fill(0.0);
+        self.spectrum.transform();
     }
 }
 

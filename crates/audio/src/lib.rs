@@ -32,6 +32,7 @@ pub mod recording;
 mod rehead;
 pub mod resample;
 mod sniff;
+mod spectrum;
 mod telephone;
 mod ticks;
 pub mod wav;

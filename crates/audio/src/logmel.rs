@@ -5,47 +5,34 @@
 //! Source: `log_mel_spectrogram` in OpenAI's Whisper.
 
 use std::f64::consts::PI;
-use std::sync::Arc;
-
-use realfft::num_complex::Complex32;
-use realfft::{RealFftPlanner, RealToComplex};
 
 use crate::SAMPLE_RATE;
 use crate::mel::{Filters, ln};
+use crate::spectrum::PowerSpectrum;
 
 const FFT: usize = 400;
 const HOP: usize = 160;
-const BINS: usize = FFT / 2 + 1;
 
 /// The spectrogram of a given number of mel bins. It keeps its plan and buffers, so reuse one.
 pub struct LogMel {
     mels: usize,
-    fft: Arc<dyn RealToComplex<f32>>,
+    spectrum: PowerSpectrum,
     window: Vec<f32>,
     filters: Filters,
-    frame: Vec<f32>,
-    spectrum: Vec<Complex32>,
-    power: Vec<f32>,
     energies: Vec<f32>,
-    scratch: Vec<Complex32>,
 }
 
 impl LogMel {
     /// `mels` is 80 for Whisper tiny to large-v2 and 128 for large-v3.
     pub fn new(mels: usize) -> Self {
-        let fft = RealFftPlanner::new().plan_fft_forward(FFT);
         LogMel {
             mels,
             window: (0..FFT)
                 .map(|n| (0.5 - 0.5 * (2.0 * PI * n as f64 / FFT as f64).cos()) as f32)
                 .collect(),
             filters: slaney_filters(mels, FFT),
-            frame: fft.make_input_vec(),
-            spectrum: fft.make_output_vec(),
-            power: vec![0.0; BINS],
+            spectrum: PowerSpectrum::new(FFT),
             energies: vec![0.0; mels],
-            scratch: fft.make_scratch_vec(),
-            fft,
         }
     }
 
@@ -61,13 +48,8 @@ impl LogMel {
         let mut out = vec![0.0; self.mels * frames];
         for frame in 0..frames {
             self.window_at(samples, frame);
-            self.fft
-                .process_with_scratch(&mut self.frame, &mut self.spectrum, &mut self.scratch)
-                .expect("plan's own buffers");
-            for (power, bin) in self.power.iter_mut().zip(&self.spectrum) {
-                *power = bin.norm_sqr();
-            }
-            self.filters.apply(&self.power, &mut self.energies);
+            self.spectrum.transform();
+            self.filters.apply(&self.spectrum.power, &mut self.energies);
             for (mel, energy) in self.energies.iter().enumerate() {
                 out[mel * frames + frame] = ln(energy.max(1e-10)) * std::f32::consts::LOG10_E;
             }
@@ -79,19 +61,21 @@ impl LogMel {
         out
     }
 
-    /// Windowed samples around `frame * HOP` into `self.frame`; beyond the edges the signal is mirrored.
+    /// Windowed samples around `frame * HOP` into the frame; beyond the edges the signal is mirrored.
     fn window_at(&mut self, samples: &[f32], frame: usize) {
         let first = (frame * HOP) as isize - (FFT / 2) as isize;
         if let Some(inside) = usize::try_from(first)
             .ok()
             .and_then(|first| samples.get(first..first + FFT))
         {
-            for ((out, sample), weight) in self.frame.iter_mut().zip(inside).zip(&self.window) {
+            for ((out, sample), weight) in
+                self.spectrum.frame.iter_mut().zip(inside).zip(&self.window)
+            {
                 *out = sample * weight;
             }
             return;
         }
-        for (n, (out, weight)) in self.frame.iter_mut().zip(&self.window).enumerate() {
+        for (n, (out, weight)) in self.spectrum.frame.iter_mut().zip(&self.window).enumerate() {
             *out = samples[mirror(first + n as isize, samples.len())] * weight;
         }
     }

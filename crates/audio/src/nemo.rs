@@ -5,13 +5,10 @@
 //! subtracted and the rest divided by its deviation and 1e-5. No dither. Source: `FilterbankFeatures` in NVIDIA NeMo.
 
 use std::f64::consts::PI;
-use std::sync::Arc;
-
-use realfft::num_complex::Complex32;
-use realfft::{RealFftPlanner, RealToComplex};
 
 use crate::logmel::slaney_filters;
 use crate::mel::{Filters, ln};
+use crate::spectrum::PowerSpectrum;
 
 const WINDOW: usize = 400;
 const HOP: usize = 160;
@@ -23,30 +20,21 @@ const GUARD: f32 = 5.960_464_5e-8;
 /// The feature extractor. It keeps its plan and buffers, so reuse one.
 pub struct Nemo {
     mels: usize,
-    fft: Arc<dyn RealToComplex<f32>>,
+    spectrum: PowerSpectrum,
     window: Vec<f32>,
     filters: Filters,
-    frame: Vec<f32>,
-    spectrum: Vec<Complex32>,
-    power: Vec<f32>,
-    scratch: Vec<Complex32>,
 }
 
 impl Nemo {
     /// For so many mel bins: 80 as a rule, 64 or 128 in some networks.
     pub fn new(mels: usize) -> Self {
-        let fft = RealFftPlanner::new().plan_fft_forward(FFT);
         Nemo {
             mels,
             window: (0..WINDOW)
                 .map(|n| (0.5 - 0.5 * (2.0 * PI * n as f64 / (WINDOW - 1) as f64).cos()) as f32)
                 .collect(),
             filters: slaney_filters(mels, FFT),
-            frame: fft.make_input_vec(),
-            spectrum: fft.make_output_vec(),
-            power: vec![0.0; FFT / 2 + 1],
-            scratch: fft.make_scratch_vec(),
-            fft,
+            spectrum: PowerSpectrum::new(FFT),
         }
     }
 
@@ -60,7 +48,7 @@ impl Nemo {
         let mut features = vec![0.0; Self::frames(samples.len()) * self.mels];
         for (row, centre) in features.chunks_exact_mut(self.mels).zip((0..).step_by(HOP)) {
             self.spectrum_around(samples, centre);
-            self.filters.apply(&self.power, row);
+            self.filters.apply(&self.spectrum.power, row);
             for value in row {
                 *value = ln(*value + GUARD);
             }
@@ -69,23 +57,17 @@ impl Nemo {
         features
     }
 
-    /// Power spectrum of the window around a sample into `self.power`.
+    /// Power spectrum of the window around a sample into `self.spectrum`.
     fn spectrum_around(&mut self, samples: &[f32], centre: usize) {
         // Where the window lies within the FFT's length turns phases only.
-        for (n, (out, weight)) in self.frame.iter_mut().zip(&self.window).enumerate() {
+        for (n, (out, weight)) in self.spectrum.frame.iter_mut().zip(&self.window).enumerate() {
             let at = (centre + n).checked_sub(WINDOW / 2);
             let sample = at.and_then(|at| samples.get(at));
             let before = at.and_then(|at| samples.get(at.checked_sub(1)?));
             *out = sample.map_or(0.0, |x| x - PRE_EMPHASIS * before.unwrap_or(&0.0)) * weight;
         }
-        self.frame[WINDOW..].fill(0.0);
-        // The buffers come from the plan itself, so their sizes always fit.
-        self.fft
-            .process_with_scratch(&mut self.frame, &mut self.spectrum, &mut self.scratch)
-            .expect("plan's own buffers");
-        for (power, bin) in self.power.iter_mut().zip(&self.spectrum) {
-            *power = bin.norm_sqr();
-        }
+        self.spectrum.frame[WINDOW..].fill(0.0);
+        self.spectrum.transform();
     }
 }
 
