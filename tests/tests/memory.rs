@@ -113,8 +113,10 @@ fn voiceprints_and_quality_of_long_recordings_take_no_more_memory() {
     let (database, scratch) = (Database::new(), Scratch::new());
     let (short, long) = (
         scratch.file("short.wav", &noise(11)),
-        scratch.file("long.wav", &noise(22)),
+        scratch.file("long.wav", &noise(44)),
     );
+    // Batches in flight at once differ by run, 15 MB each; the 33 minutes between would be 63 MB as 16-bit samples.
+    let bound = 40 * 1024;
     let mut client = database.connect();
     for call in ["ai_audio_quality(f)", "ai_audio_embed(f)"] {
         let over = |file: &str| format!("SELECT {} FROM (VALUES ('{file}')) AS v(f)", call);
@@ -122,8 +124,8 @@ fn voiceprints_and_quality_of_long_recordings_take_no_more_memory() {
             peak(&mut client, &over(&short)),
             peak(&mut client, &over(&long)),
         );
-        println!("{call}: own memory {before} kB for 11 minutes, {after} kB for 22");
-        assert!(after < before + 8 * 1024, "{call}: {before} kB, {after} kB");
+        println!("{call}: own memory {before} kB for 11 minutes, {after} kB for 44");
+        assert!(after < before + bound, "{call}: {before} kB, {after} kB");
     }
 }
 
