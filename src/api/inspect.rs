@@ -241,15 +241,23 @@ impl Inspection {
         })
     }
 
-    /// The rows of a transcript; none where it cannot be had and `on_error` allows that.
+    /// The rows of a transcript. Where it cannot be had and `on_error` allows that, no rule is judged: a row each says so.
     fn table(
         self,
         transcript: Result<Transcript, Error>,
     ) -> Result<TableIterator<'static, Row>, Error> {
-        Ok(match self.on_error.apply(transcript)? {
-            Some(transcript) => TableIterator::new(self.rows(&transcript)?),
-            None => TableIterator::empty(),
-        })
+        let error = match transcript {
+            Ok(transcript) => return Ok(TableIterator::new(self.rows(&transcript)?)),
+            Err(error) => error,
+        };
+        let reason = format!("not judged: {error}");
+        self.on_error.apply::<()>(Err(error))?;
+        let rules = 0..self.policy.rules().len();
+        let unjudged = rules.map(|rule| Finding::unjudged(rule, reason.clone()));
+        let rows: Vec<Row> = unjudged
+            .map(|finding| self.row(&Transcript::default(), finding))
+            .collect();
+        Ok(TableIterator::new(rows))
     }
 
     fn rows(self, transcript: &Transcript) -> Result<std::vec::IntoIter<Row>, Error> {

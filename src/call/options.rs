@@ -1,9 +1,11 @@
 //! Options: a JSON object, read into a struct per function. Unknown names and wrong types are errors that list what
 //! would be right.
 
-use serde::de::{DeserializeOwned, Error as _, Visitor};
+use std::fmt;
+
+use serde::de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::call::access::{Access, Written};
 use crate::errors::Error;
@@ -24,18 +26,73 @@ pub fn parse_text(text: &str) -> Result<Map<String, Value>, Error> {
     if nesting(text) > MAX_DEPTH {
         return Err(Error::Options("options are nested too deeply".into()));
     }
-    let value: Value = json5::from_str(text).map_err(|e| {
+    let Finite(value) = json5::from_str(text).map_err(|e| {
         Error::Options(format!(
             "options must be a JSON object such as '{{\"start_time\": 1000}}': {e}"
         ))
     })?;
-    // A number that is too large for one reads as null, which it is not.
-    if value.is_null() && text.trim() != "null" {
-        return Err(Error::Options(
-            "options must be a JSON object, not a number".into(),
-        ));
-    }
     object(value)
+}
+
+/// JSON whose numbers are numbers: `serde_json` reads NaN, Infinity and what is too large as null, which stands for an
+/// option that is not given.
+struct Finite(Value);
+
+impl<'de> Deserialize<'de> for Finite {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FiniteVisitor).map(Finite)
+    }
+}
+
+struct FiniteVisitor;
+
+impl<'de> Visitor<'de> for FiniteVisitor {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        let number = Number::from_f64(value).map(Value::Number);
+        number.ok_or_else(|| E::custom(format!("{value} is no number that an option can have")))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut all = Vec::new();
+        while let Some(Finite(value)) = seq.next_element()? {
+            all.push(value);
+        }
+        Ok(Value::Array(all))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut all = Map::new();
+        while let Some((name, Finite(value))) = map.next_entry()? {
+            all.insert(name, value);
+        }
+        Ok(Value::Object(all))
+    }
 }
 
 /// The object in a JSON value.

@@ -92,6 +92,11 @@ impl Library {
         }
         let (voiceprint, vector_type, dimensions) =
             voiceprint_column(&relation, &columns, voiceprint)?;
+        if name == voiceprint {
+            return Err(Error::Argument(format!(
+                "column \"{name}\" of {relation} holds voiceprints, not names: name that of the names in option \"name\""
+            )));
+        }
         let has_storage = matches!(kind.as_str(), "r" | "m" | "p" | "f");
         let (known_rows, pages) = if has_storage {
             size(oid)?

@@ -141,6 +141,11 @@ fn a_library_names_the_speakers_it_knows() {
         SqlState::INVALID_PARAMETER_VALUE,
         &["name"],
     );
+    client.fails(
+        &diarize(r#"{"table": "\"Known voices\"", "name": "v"}"#),
+        SqlState::INVALID_PARAMETER_VALUE,
+        &["\"v\"", "holds voiceprints, not names"],
+    );
 }
 
 #[test]

@@ -194,6 +194,21 @@ fn wrong_arguments_are_told() {
             &["transcripts"],
         ),
         (
+            "ai_text_inspect('a', '[null]'::jsonb)",
+            &wrong,
+            &["rule 1", "null", "a rule's words, or an object"],
+        ),
+        (
+            "ai_text_inspect('a', '{\"rule\": \"x\", \"pattern\": \"y\", \"speaker\": []}'::jsonb)",
+            &wrong,
+            &["rule 1", "speaker", "empty"],
+        ),
+        (
+            "ai_text_inspect('a', 'be kind', '{max_tokens: NaN}')",
+            &wrong,
+            &["NaN", "no number"],
+        ),
+        (
             "ai_text_inspect('a', 'be kind', '{\"sever\": \"x\"}')",
             &wrong,
             &["sever", "max_requests", "server", "on_error"],
@@ -643,7 +658,18 @@ fn a_recording_is_inspected_with_speakers_and_times() {
     );
     // A recording that cannot be read.
     let missing = "ai_audio_inspect('/nowhere.wav', '{\"rule\": \"x\", \"pattern\": \"y\"}', '{on_error: \"null\"}')";
-    assert!(rows(&mut client, missing).is_empty());
+    let unjudged = rows(&mut client, missing);
+    assert_eq!(unjudged.len(), 1);
+    assert_eq!(
+        (&unjudged[0]["rule"], &unjudged[0]["violated"]),
+        (&json!("x"), &Value::Null)
+    );
+    assert!(
+        unjudged[0]["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.starts_with("not judged: ") && reason.contains("nowhere")),
+        "{unjudged:?}"
+    );
     client.fails(
         &format!("SELECT * FROM {}", missing.replace("null", "error")),
         SqlState::UNDEFINED_FILE,

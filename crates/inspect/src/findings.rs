@@ -31,6 +31,11 @@ pub enum Verdict {
 }
 
 impl Finding {
+    /// That a rule was not judged, and why.
+    pub fn unjudged(rule: usize, reason: String) -> Self {
+        Self::of_rule(rule, Verdict::Unjudged, Some(reason))
+    }
+
     pub(crate) fn of_rule(rule: usize, verdict: Verdict, reason: Option<String>) -> Self {
         Finding {
             rule,

@@ -42,7 +42,7 @@ pub fn inspect(
     let mut failure = None;
     for (number, rule) in policy.rules().iter().enumerate() {
         if let Some(reason) = nobody(transcript, rule) {
-            findings.push(Finding::of_rule(number, Verdict::Unjudged, Some(reason)));
+            findings.push(Finding::unjudged(number, reason));
         } else if rule.pattern.is_none() {
             asked.push((number, rule));
         } else {
@@ -67,8 +67,8 @@ pub fn inspect(
         let found = findings.iter().any(|finding| finding.rule == *number);
         match &failure {
             Some(error) => {
-                let reason = Some(format!("not judged to the end: {error}"));
-                findings.push(Finding::of_rule(*number, Verdict::Unjudged, reason));
+                let reason = format!("not judged to the end: {error}");
+                findings.push(Finding::unjudged(*number, reason));
             }
             None if !found => findings.push(Finding::of_rule(*number, Verdict::Kept, None)),
             None => {}

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use regex::{Regex, RegexBuilder};
+use unicode_normalization::UnicodeNormalization;
 
 use crate::words::{Word, places, words};
 
@@ -20,7 +21,77 @@ pub enum Pattern {
     /// A regular expression.
     Expression(Regex),
     /// Any of these phrases.
-    Words(Vec<Vec<Word>>),
+    Words(Vec<Phrase>),
+}
+
+/// Words in a row, and the signs that belong to them.
+#[derive(Clone, Debug)]
+pub struct Phrase {
+    words: Vec<Word>,
+    /// What stands before each word, and behind the last.
+    signs: Vec<String>,
+}
+
+impl Phrase {
+    fn new(text: &str) -> Self {
+        let words = words(text);
+        let signs = (0..=words.len()).map(|gap| signs(text, &words, gap));
+        Phrase {
+            signs: signs.collect(),
+            words,
+        }
+    }
+
+    /// Whether the signs of the phrase stand beside its words at `at` in `text`. Where it has none, none are looked at.
+    fn has_signs(&self, text: &str, said: &[Word], at: &Range<usize>) -> bool {
+        let last = self.words.len();
+        let wanted = self.signs.iter().enumerate();
+        wanted
+            .filter(|(_, sign)| !sign.is_empty())
+            .all(|(gap, wanted)| {
+                let found = signs(text, said, at.start + gap);
+                match gap {
+                    0 => found.ends_with(wanted),
+                    _ if gap == last => found.starts_with(wanted),
+                    _ => found == *wanted,
+                }
+            })
+    }
+}
+
+/// The signs before word `gap` of `words`, or behind the last one: what is part of a word in writing (`C++`, `50 %`,
+/// `AT&T`) and no punctuation.
+fn signs(text: &str, words: &[Word], gap: usize) -> String {
+    let start = gap
+        .checked_sub(1)
+        .map_or(0, |before| words[before].range.end);
+    let end = words.get(gap).map_or(text.len(), |word| word.range.start);
+    let belongs = |c: &char| !c.is_alphanumeric() && !c.is_whitespace() && !is_punctuation(*c);
+    text[start..end].nfkc().filter(belongs).collect()
+}
+
+fn is_punctuation(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '!' | '"'
+                | '\''
+                | '('
+                | ')'
+                | ','
+                | '-'
+                | '.'
+                | ':'
+                | ';'
+                | '?'
+                | '['
+                | ']'
+                | '{'
+                | '}'
+                | '`'
+        )
+        || matches!(c, '\u{a0}'..='\u{bf}' if !matches!(c, '¢' | '£' | '¥' | '§' | '©' | '®' | '°' | '±'))
+        || matches!(c, '\u{2000}'..='\u{206f}' | '\u{3000}'..='\u{303f}' | '\u{fe10}'..='\u{fe6f}')
 }
 
 impl Pattern {
@@ -74,7 +145,7 @@ impl Pattern {
                 Err("a phrase in the list of words is too long".into())
             }
             empty if empty.is_empty() => Err(format!("\"{phrase}\" has no word in it")),
-            phrase => Ok(phrase),
+            _ => Ok(Phrase::new(phrase)),
         });
         phrases.collect::<Result<_, String>>().map(Pattern::Words)
     }
@@ -102,7 +173,10 @@ impl Pattern {
                 let said = words(text);
                 let mut found: Vec<Range<usize>> = phrases
                     .iter()
-                    .flat_map(|phrase| places(&said, phrase))
+                    .flat_map(|phrase| {
+                        let places = places(&said, &phrase.words);
+                        places.filter(|at| phrase.has_signs(text, &said, at))
+                    })
                     .map(|at| said[at.start].range.start..said[at.end - 1].range.end)
                     .collect();
                 found.sort_unstable_by_key(|range| range.start);
@@ -153,6 +227,27 @@ mod tests {
             found(&list(&["new york", "new"]), "A new yorker"),
             Some("new")
         );
+    }
+
+    #[test]
+    fn signs_of_a_phrase_are_looked_at() {
+        for (phrase, text, quote) in [
+            ("C++", "I write C.", None),
+            ("C++", "I write c++, mostly", Some("c")),
+            ("c", "I write C++", Some("C")),
+            ("50%", "about 50 of them", None),
+            ("50%", "about ５０ ％ of them", Some("５０")),
+            ("AT&T", "at T.", None),
+            ("AT&T", "He said: AT&T!", Some("AT&T")),
+            ("$100", "100 dollars", None),
+            ("$100", "for ($100)", Some("100")),
+            ("#metoo", "me too, metoo", None),
+            ("well-known", "well known", Some("well known")),
+            ("¿qué?", "Qué dices", Some("Qué")),
+            ("「笨蛋」", "你这个笨蛋啊", Some("笨蛋")),
+        ] {
+            assert_eq!(found(&list(&[phrase]), text), quote, "{phrase} in {text}");
+        }
     }
 
     #[test]

@@ -129,7 +129,10 @@ fn without_bullet(line: &str) -> &str {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a rule's words, or an object with \"rule\""
+)]
 struct Given {
     rule: String,
     severity: Option<String>,
@@ -197,6 +200,10 @@ fn rule(value: Value, number: usize) -> Result<Rule, Error> {
     let speakers = match given.speaker {
         None => Vec::new(),
         Some(Speakers::One(one)) => vec![one],
+        // Everybody is who is meant without it, not by an empty list.
+        Some(Speakers::Many(many)) if many.is_empty() => {
+            return Err(wrong("\"speaker\" is an empty array".into()));
+        }
         Some(Speakers::Many(many)) => many,
     };
     let speakers = speakers.into_iter().map(|speaker| match speaker {
@@ -320,7 +327,18 @@ mod tests {
                 "[{\"rule\": \"a\", \"speaker\": {}}]",
                 "speaker's name or number",
             ),
-            ("[7]", "rule 1"),
+            (
+                "[7]",
+                "rule 1: invalid type: integer `7`, expected a rule's words",
+            ),
+            (
+                "[null]",
+                "rule 1: invalid type: null, expected a rule's words",
+            ),
+            (
+                "[{\"rule\": \"a\", \"pattern\": \"b\", \"speaker\": []}]",
+                "rule 1: \"speaker\" is an empty array",
+            ),
         ] {
             let error = Policy::from_text(text).unwrap_err().to_string();
             assert!(error.contains(said), "{text}: {error}");
