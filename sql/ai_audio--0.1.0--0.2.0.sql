@@ -59,6 +59,10 @@ CREATE FUNCTION ai_voice_cluster(voiceprint vector, options json) RETURNS intege
 ALTER FUNCTION ai_audio_register_model(text, text, text, jsonb) CALLED ON NULL INPUT;
 ALTER FUNCTION ai_audio_warmup(text) CALLED ON NULL INPUT;
 -- include 80_follow.sql
+-- include 81_follow_queue.sql
+-- include 82_follow_declare.sql
+-- include 83_follow_work.sql
+-- include 84_follow_manage.sql
 -- ai_audio_stats counts what language models do.
 DROP FUNCTION ai_audio_stats();
 -- include 32_stats.sql

@@ -1,4 +1,4 @@
-//! Background workers for followed tables (`sql/80_follow.sql`), where the library is preloaded.
+//! Background workers for followed tables (`sql/8*_follow*.sql`), where the library is preloaded.
 //!
 //! A scout per database of `ai_audio.databases` looks every second whose tables wait for work, and starts workers, up to
 //! `ai_audio.workers` of them. A worker logs in as the owner of the tables: there is no superuser behind it that code of

@@ -8,7 +8,7 @@ use std::path::Path;
 use sql_tests::{Client, ClientExt, Database, Server, SqlState, clip};
 
 /// What cannot work where nothing may be written; and ai_audio_list, which cannot without a store (see stores.rs).
-const WRITES: &str = "ai_audio_put, ai_audio_list, ai_audio_register_model, ai_audio_drop_model, ai_voice_calibrate, ai_audio_follow, ai_audio_work, ai_audio_pause, ai_audio_resume, ai_audio_retry, ai_audio_unfollow";
+const WRITES: &str = "ai_audio_put, ai_audio_list, ai_audio_register_model, ai_audio_drop_model, ai_voice_calibrate, ai_audio_follow, ai_audio_work, ai_audio_pause, ai_audio_refresh, ai_audio_resume, ai_audio_retry, ai_audio_unfollow";
 
 /// Calls of every function that only reads, each over a library of voices.
 fn readers() -> Vec<String> {
