@@ -164,10 +164,17 @@ fn tell_damage() {
     for damage in found {
         if !told.1.contains(&damage) {
             told.1.push(damage);
-            let Damage { ms, at_ms } = damage;
-            pgrx::warning!(
-                "{ms} ms of a recording are damaged and were taken for silence, the first at {at_ms} ms"
-            );
+            match damage {
+                Damage::Silence { ms, at_ms } => pgrx::warning!(
+                    "{ms} ms of a recording are damaged and were taken for silence, the first at {at_ms} ms"
+                ),
+                Damage::Cut { ms, at_ms } => pgrx::warning!(
+                    "a recording ends at {at_ms} ms, {ms} ms before its headers say: the rest is missing"
+                ),
+                Damage::Behind { bytes, at_ms } => pgrx::warning!(
+                    "{bytes} bytes behind the end of a recording, at {at_ms} ms, were not heard: they are another file, or damaged"
+                ),
+            }
         }
     }
 }

@@ -55,6 +55,11 @@ impl<'s> Ahead<'s> {
         self.at += count;
     }
 
+    /// Bytes from the current place to the end.
+    pub(crate) fn left(&self) -> u64 {
+        self.source.len().saturating_sub(self.at)
+    }
+
     /// Back to the start of the source.
     pub(crate) fn rewind(&mut self) {
         self.buffer.clear();

@@ -18,6 +18,7 @@ use crate::codec::is_memoryless;
 use crate::damage::{self, Damage};
 use crate::fence::{PANICKED, fenced};
 use crate::frames::TICKS;
+use crate::holes::{Notes, hole};
 use crate::open::{self, audio_track, checked_rate, delay_of, make_codec};
 use crate::ticks::{rescale, rescale_back};
 use crate::{Error, Info, Input};
@@ -26,6 +27,8 @@ use crate::{Error, Info, Input};
 const MAX_ERRORS: u32 = 500;
 /// The longest silence that stands in for one damaged packet, in frames.
 const MAX_GAP: u64 = 8192;
+/// Lengths that headers tell are rounded, or count what an encoder has added, milliseconds.
+const LEAST_MISSING: u64 = 40;
 /// Decoder of the first audio track of a file.
 pub(crate) struct Decoder<'s> {
     input: Input,
@@ -62,6 +65,10 @@ pub(crate) struct Decoder<'s> {
     /// Frames of silence that stand for damaged packets, and where the first are.
     lost: u64,
     lost_at: u64,
+    /// Length that the headers promise, and how much of it did not come, milliseconds.
+    promised_ms: Option<u64>,
+    missing_ms: u64,
+    notes: Arc<Notes>,
     /// Packets that could be decoded, and that could not.
     good: u64,
     bad: u64,
@@ -105,6 +112,9 @@ impl<'s> Decoder<'s> {
             damage: None,
             lost: 0,
             lost_at: 0,
+            promised_ms: opened.promised_ms,
+            missing_ms: 0,
+            notes: opened.notes,
             good: 0,
             bad: 0,
             decoded: false,
@@ -182,7 +192,7 @@ impl<'s> Decoder<'s> {
 
     /// Finds the duration by scanning packets where the header has none. Afterwards the decoder is at its end.
     pub(crate) fn measure(&mut self, stop: &AtomicBool) -> Result<(), Error> {
-        let (mut ticks, mut owed) = (0u64, 0u64);
+        let (mut ticks, mut owed, mut untold) = (0u64, 0u64, true);
         while self.info.duration_ms.is_none() {
             // Encoder delay counts as part of a packet, the first one's of one that is still to come; a new link of a chained file
             // has some of its own.
@@ -196,8 +206,11 @@ impl<'s> Decoder<'s> {
                 ticks = rescale_back(rescale(ticks, before, rate), self.time_base, rate);
             }
             match packet {
-                Some(packet) => ticks = ticks.saturating_add(packet.dur.get()),
-                None if ticks == 0 => return self.measure_decoded(stop),
+                Some(packet) => {
+                    untold &= packet.dur.is_zero() || packet.data.is_empty();
+                    ticks = ticks.saturating_add(packet.dur.get());
+                }
+                None if untold => return self.measure_decoded(stop),
                 None => self.info.duration_ms = Some(rescale(ticks, self.time_base, 1000)),
             }
         }
@@ -211,11 +224,11 @@ impl<'s> Decoder<'s> {
         self.decode_all(stop).map(drop)
     }
 
-    /// Decodes what is left, for its length. Returns the milliseconds that are damaged.
+    /// Decodes what is left, for its length. Returns the milliseconds that are damaged or missing.
     pub(crate) fn decode_all(&mut self, stop: &AtomicBool) -> Result<u64, Error> {
         while self.next(stop)?.is_some() {}
         self.info.duration_ms = Some(self.ms(self.position()));
-        Ok(self.ms(self.lost))
+        Ok(self.ms(self.lost) + self.missing_ms)
     }
 
     fn ms(&self, frames: u64) -> u64 {
@@ -238,11 +251,7 @@ impl<'s> Decoder<'s> {
     /// symphonia's Matroska reader takes the time of a cue for the time of its whole cluster, so up to the next cluster it tells times
     /// that are too late. A cluster spans at most 33 s (16 bits of milliseconds): twice that ahead, no wrong time can look like the target.
     fn approach(&self) -> u64 {
-        let seconds = if matches!(&*self.info.container, "matroska" | "webm") {
-            70
-        } else {
-            0
-        };
+        let seconds = if self.info.is_matroska() { 70 } else { 0 };
         seconds * u64::from(self.info.sample_rate)
     }
 
@@ -311,12 +320,17 @@ impl<'s> Decoder<'s> {
         if let Some(packet) = last {
             self.pending.push_front(packet);
         }
+        self.notes.quiet.store(0, Ordering::Relaxed);
         Ok(())
     }
 
     /// The next decoded packet as interleaved frames, to be changed at will; `None` at the end.
     pub(crate) fn next(&mut self, stop: &AtomicBool) -> Result<Option<&mut [f32]>, Error> {
         while let Some(mut packet) = self.packet(stop)? {
+            if packet.data.is_empty() && !packet.dur.is_zero() {
+                self.pass_hole(&packet);
+                return Ok(Some(self.placed(&packet)));
+            }
             let trims = self.take_trims(&mut packet);
             match fenced(|| {
                 let buffer = self.codec.decode(&packet)?;
@@ -327,6 +341,8 @@ impl<'s> Decoder<'s> {
                     self.cut_padding(&packet);
                     self.trim(trims, &spec);
                     self.adapt(&spec)?;
+                    let quiet = self.notes.quiet.swap(0, Ordering::Relaxed);
+                    self.lost += self.frames_of(quiet);
                     (self.errors, self.decoded) = (0, true);
                     self.good += 1;
                 }
@@ -334,13 +350,8 @@ impl<'s> Decoder<'s> {
                     if !self.tolerate(error)? {
                         return Ok(None);
                     }
-                    let gap = self.frames_of(packet.dur.get()).min(MAX_GAP) as usize;
-                    self.frames.clear();
-                    self.frames.resize(gap * self.channels.count(), 0.0);
-                    if self.lost == 0 {
-                        self.lost_at = self.place(&packet);
-                    }
-                    self.lost += gap as u64;
+                    self.notes.quiet.store(0, Ordering::Relaxed);
+                    self.silence(&packet);
                 }
             }
             if !self.frames.is_empty() {
@@ -356,27 +367,82 @@ impl<'s> Decoder<'s> {
         Ok((count > 0).then_some(&mut self.frames[..]))
     }
 
+    /// Silence of a packet's length, in `self.frames`.
+    fn silence(&mut self, packet: &Packet) {
+        let gap = self.frames_of(packet.dur.get()).min(MAX_GAP);
+        self.frames.clear();
+        self.frames
+            .resize(gap as usize * self.channels.count(), 0.0);
+        if self.lost == 0 {
+            self.lost_at = match self.position {
+                Some(position) => position,
+                None => self.place(packet),
+            };
+        }
+        self.lost += gap;
+    }
+
+    /// Silence for the first part of a hole; the rest of it comes next.
+    fn pass_hole(&mut self, packet: &Packet) {
+        self.codec.reset();
+        self.bad += 1;
+        self.damage
+            .get_or_insert_with(|| "there are no packets".into());
+        self.silence(packet);
+        let ticks = packet.dur.get();
+        if self.frames_of(ticks) > MAX_GAP {
+            let given =
+                rescale_back(MAX_GAP, self.time_base, self.info.sample_rate).clamp(1, ticks);
+            let time = packet.pts.get().saturating_add_unsigned(given);
+            self.pending
+                .push_front(hole(packet.track_id, time, ticks - given));
+        }
+    }
+
     /// Tells what was lost, once.
     pub(crate) fn tell_damage(&mut self) {
         if self.lost > 0 {
-            damage::add(Damage {
+            damage::add(Damage::Silence {
                 ms: self.ms(self.lost),
                 at_ms: self.ms(self.lost_at),
             });
             self.lost = 0;
         }
+        let at_ms = self.ms(self.position());
+        let ms = std::mem::take(&mut self.missing_ms);
+        if ms > 0 {
+            damage::add(Damage::Cut { ms, at_ms });
+        }
+        let bytes = self.notes.behind.swap(0, Ordering::Relaxed);
+        if bytes > 0 {
+            damage::add(Damage::Behind { bytes, at_ms });
+        }
     }
 
     /// Silence stands in for damaged packets, but nothing stands in for all of them.
-    fn ended(&self) -> Result<Option<&mut [f32]>, Error> {
-        match &self.damage {
+    fn ended(&mut self) -> Result<Option<&mut [f32]>, Error> {
+        if let Some(reason) = &self.damage
             // Random bytes look like a packet now and then: of every six, one.
-            Some(reason) if self.bad > 4 * self.good => Err(Error::Corrupt {
+            && self.bad > 4 * self.good
+        {
+            return Err(Error::Corrupt {
                 format: self.info.codec.clone(),
                 reason: format!("hardly a packet of it can be decoded: {reason}"),
-            }),
-            _ => Ok(None),
+            });
         }
+        let truncated = self.notes.truncated.load(Ordering::Relaxed);
+        let promised = self
+            .promised_ms
+            .filter(|_| truncated || !self.info.is_matroska());
+        let missing = self.notes.missing.swap(0, Ordering::Relaxed);
+        let missing = promised
+            .unwrap_or(0)
+            .saturating_sub(self.ms(self.position()))
+            .max(rescale(missing, self.time_base, 1000));
+        if missing >= LEAST_MISSING {
+            self.missing_ms = missing;
+        }
+        Ok(None)
     }
 
     /// Trims in ticks, which symphonia's decoders take for frames.

@@ -18,10 +18,12 @@ pub mod fbank;
 mod fence;
 pub mod flac;
 mod frames;
+mod holes;
 mod input;
 mod links;
 pub mod logmel;
 mod mel;
+mod mender;
 mod mix;
 pub mod nemo;
 mod ogg;
@@ -99,6 +101,12 @@ pub struct Info {
     pub duration_ms: Option<u64>,
 }
 
+impl Info {
+    fn is_matroska(&self) -> bool {
+        matches!(&*self.container, "matroska" | "webm")
+    }
+}
+
 /// Decoded audio.
 #[derive(Clone, Debug)]
 pub struct Audio {
@@ -116,7 +124,7 @@ pub fn probe(input: &Input, stop: &AtomicBool) -> Result<Info, Error> {
     Ok(decoder.info().clone())
 }
 
-/// Decodes all of a file, and tells what it is, how long it really is, and how many milliseconds of it are damaged.
+/// Decodes all of a file, and tells what it is, how long it really is, and how many milliseconds of it are damaged or missing.
 pub fn check(input: &Input, stop: &AtomicBool) -> Result<(Info, u64), Error> {
     let mut decoder = decoder::Decoder::open(input, Some(stop))?;
     let damaged = decoder.decode_all(stop)?;

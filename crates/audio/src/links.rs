@@ -128,15 +128,16 @@ fn is_one(input: &Input, end: u64) -> std::result::Result<bool, Error> {
         .is_some_and(|frame| frame.end == info.samples && frame.start > last))
 }
 
-/// Where each file lies in `input`, tags behind it left out.
+/// Where each file lies in `input`, tags behind it left out; and whether it is sure that the only one is whole.
 pub(crate) fn find(
     input: &Input,
     stop: Option<&AtomicBool>,
-) -> std::result::Result<Vec<Range<u64>>, Error> {
+) -> std::result::Result<(Vec<Range<u64>>, bool), Error> {
     let all = input.len()?;
     let end = all - tags_behind(input, all)?;
     let (mut starts, mut tags, mut at) = (Vec::new(), Vec::new(), 0);
-    if is_one(input, end)? {
+    let whole = is_one(input, end)?;
+    if whole {
         (starts, at) = (vec![0], all);
     }
     while at < all && starts.len() < MOST {
@@ -179,7 +180,7 @@ pub(crate) fn find(
         }
         links.push(*start..end - tags_behind(input, end)?.min(end - start));
     }
-    Ok(links)
+    Ok((links, whole))
 }
 
 /// A reader of one file after the other.

@@ -1,6 +1,7 @@
 //! Opening a file: which demuxer, which track, which decoder, and what the headers tell.
 
 use std::io::ErrorKind;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -18,8 +19,10 @@ use crate::amr::Band;
 use crate::codec::{CODECS, FORMATS, codec_name, container_name};
 use crate::fence::fenced;
 use crate::frames::FrameReader;
+use crate::holes::Notes;
 use crate::input::Source;
 use crate::links::{self, Links};
+use crate::mender::{Mender, Numbered};
 use crate::ogg::{self, OggReader};
 use crate::rehead::{Rehead, rehead};
 use crate::ticks::rescale;
@@ -39,6 +42,9 @@ pub(crate) struct Opened<'s> {
     pub(crate) chained: bool,
     pub(crate) channels: Channels,
     pub(crate) info: Info,
+    /// Length that the headers tell, to compare with what comes.
+    pub(crate) promised_ms: Option<u64>,
+    pub(crate) notes: Arc<Notes>,
 }
 
 /// Finds demuxer and decoder. Every read of the input hears `stop` and counts in `read`.
@@ -57,6 +63,7 @@ pub(crate) fn open<'s>(
     }
     let container = known.as_ref().map(|known| known.container);
     let long_ms = known.as_ref().and_then(|known| known.duration_ms);
+    let promised = known.as_ref().and_then(|known| known.promised);
     let call = known.as_ref().and_then(|known| known.call);
     let (header, window) = match known {
         Some(Rehead { header, data, .. }) => (header, data),
@@ -67,12 +74,14 @@ pub(crate) fn open<'s>(
             (Vec::new(), 0..all - behind)
         }
     };
+    let notes = Arc::new(Notes::default());
     let again = (header.clone(), window.clone(), read.clone());
     if let (Some(call), Some(container)) = (call, container) {
         let source = Source::new(input, Vec::new(), window, read, stop);
         checked_rate(call.rate, container)?;
         let mut opened = of_format(input, Box::new(call.reader(source)), container, false)?;
         opened.info.codec = call.coding.name().into();
+        opened.promised_ms = scaled(opened.info.duration_ms, promised, &again.1);
         return Ok(opened);
     }
     let source = Source::new(input, header, window, read, stop);
@@ -86,13 +95,13 @@ pub(crate) fn open<'s>(
     let format_info = format.format_info();
     let container = container
         .unwrap_or_else(|| container_name(format_info.format, format_info.short_name, &head));
-    let mut chained = false;
+    let (mut chained, mut whole) = (false, true);
     let (format, container): (Box<dyn FormatReader>, _) = match container {
         // By their frames, since symphonia's readers of these lose what their first header does not tell.
         "mp1" | "mp2" | "mp3" | "adts" => {
-            let (header, window, read) = again;
+            let (header, window, read) = again.clone();
             let source = Source::new(input, header, window, read, stop);
-            match fenced(|| FrameReader::open(source))
+            match fenced(|| FrameReader::open(source, notes.clone()))
                 .map_err(|error| open_error(error, Some(container), &head, stop))?
             {
                 Some(frames) => {
@@ -103,15 +112,20 @@ pub(crate) fn open<'s>(
             }
         }
         "flac" => {
-            let links = links::find(input, stop)?;
+            let (links, sure) = links::find(input, stop)?;
             chained = links.len() > 1;
-            if chained {
+            whole = sure;
+            let numbered = Box::new(Numbered {
+                read: again.2.clone(),
+            });
+            let format = if chained {
                 let opened = fenced(|| Links::open(input, links, again.2, stop))
                     .map_err(|error| open_error(error, Some(container), &head, stop))?;
-                (Box::new(opened), container)
+                Box::new(opened)
             } else {
-                (format, container)
-            }
+                format
+            };
+            (Box::new(Mender::new(format, numbered)), container)
         }
         "ogg" => {
             let (untimed, from_zero) = ogg::untimed(input)?;
@@ -123,8 +137,21 @@ pub(crate) fn open<'s>(
         _ => (format, container),
     };
     let mut opened = of_format(input, format, container, chained)?;
+    opened.notes = notes;
     opened.info.duration_ms = long_ms.or(opened.info.duration_ms);
+    opened.promised_ms =
+        scaled(opened.info.duration_ms, promised, &again.1).or(opened.info.duration_ms);
+    if !whole {
+        opened.info.duration_ms = None; // to be measured
+    }
     Ok(opened)
+}
+
+/// How long all of the promised data would be, by how long what there is in `data` is.
+fn scaled(ms: Option<u64>, promised: Option<u64>, data: &Range<u64>) -> Option<u64> {
+    let there = u128::from((data.end - data.start).max(1));
+    let all = u128::from(ms?) * u128::from(promised?) / there;
+    u64::try_from(all).ok()
 }
 
 /// Whether the last page of an Ogg file is of another stream than the first.
@@ -236,6 +263,8 @@ fn of_format<'s>(
         chained,
         channels,
         info,
+        promised_ms: None,
+        notes: Arc::default(),
     })
 }
 

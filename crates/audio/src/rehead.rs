@@ -23,6 +23,8 @@ pub(crate) struct Rehead {
     pub(crate) data: Range<u64>,
     /// Length by the byte rate, for data too long for the header's 32 bits.
     pub(crate) duration_ms: Option<u64>,
+    /// Bytes of data that the header tells, where there are fewer.
+    pub(crate) promised: Option<u64>,
     /// Where the data is no samples, but a telephone network's code words. There is no header then.
     pub(crate) call: Option<Call>,
 }
@@ -122,7 +124,7 @@ impl<'a> Chunks<'a> {
 
 /// WAV and its 64-bit relatives.
 fn wave(input: &Input, container: &'static str, mut chunks: Chunks) -> Result<Rehead, Error> {
-    let (mut format, mut data, mut long_size) = (None, None, None);
+    let (mut format, mut data, mut long_size, mut told) = (None, None, None, 0);
     while format.is_none() || data.is_none() {
         let Some(chunk) = chunks.next()? else { break };
         match &chunk.id {
@@ -133,6 +135,10 @@ fn wave(input: &Input, container: &'static str, mut chunks: Chunks) -> Result<Re
                     .map(|size| le64(size, 0))
             }
             b"data" => {
+                told = match chunk.body.end - chunk.body.start {
+                    size if size == u64::from(u32::MAX) => long_size.unwrap_or(0),
+                    size => size,
+                };
                 data = Some(data_range(chunk.body, long_size, chunks.end));
                 if format.is_some() {
                     break;
@@ -159,6 +165,7 @@ fn wave(input: &Input, container: &'static str, mut chunks: Chunks) -> Result<Re
         container,
         header: Vec::new(),
         duration_ms: None,
+        promised: promised(told, &data),
         call: None,
         data,
     };
@@ -191,6 +198,14 @@ fn wave(input: &Input, container: &'static str, mut chunks: Chunks) -> Result<Re
     rehead.header.extend_from_slice(b"data");
     rehead.header.extend_from_slice(&size.to_le_bytes());
     Ok(rehead)
+}
+
+/// What a header tells of the data's size, where that is more than there is. Half of what 32 bits hold, or more, is what a pipe's
+/// writer leaves, which cannot know.
+fn promised(told: u64, data: &Range<u64>) -> Option<u64> {
+    let there = data.end - data.start;
+    (told > there && !(0x7fff_0000..=u64::from(u32::MAX)).contains(&told) && told < 1 << 50)
+        .then_some(told)
 }
 
 /// Where the samples really are: 0 and 2^32 - 1 are what a writer leaves that could not go back, and nothing lies past the file's end.
@@ -326,6 +341,9 @@ fn aiff(input: &Input, mut chunks: Chunks) -> Result<Rehead, Error> {
         .filter(|common| common.len() >= 18)
         .ok_or_else(|| corrupt("there is no complete COMM chunk"))?;
     let end = chunks.end;
+    let told = sound
+        .as_ref()
+        .map_or(0, |sound| (sound.end - sound.start).saturating_sub(8));
     let data = match sound {
         Some(sound) => {
             let offset = bytes(input, sound.start..sound.start + 4)?
@@ -347,6 +365,7 @@ fn aiff(input: &Input, mut chunks: Chunks) -> Result<Rehead, Error> {
     Ok(Rehead {
         container: "aiff",
         header: aifc_header(&common[..18], compression, &data),
+        promised: promised(told, &data),
         data,
         duration_ms: None,
         call: None,
@@ -355,12 +374,15 @@ fn aiff(input: &Input, mut chunks: Chunks) -> Result<Rehead, Error> {
 
 /// WAV in big-endian order: the same samples as AIFF-C.
 fn rifx(input: &Input, mut chunks: Chunks) -> Result<Rehead, Error> {
-    let (mut format, mut data) = (None, None);
+    let (mut format, mut data, mut told) = (None, None, 0);
     while format.is_none() || data.is_none() {
         let Some(chunk) = chunks.next()? else { break };
         match &chunk.id {
             b"fmt " => format = Some(bytes(input, chunk.body)?),
-            b"data" => data = Some(data_range(chunk.body, None, chunks.end)),
+            b"data" => {
+                told = chunk.body.end - chunk.body.start;
+                data = Some(data_range(chunk.body, None, chunks.end));
+            }
             _ => {}
         }
     }
@@ -396,6 +418,7 @@ fn rifx(input: &Input, mut chunks: Chunks) -> Result<Rehead, Error> {
     Ok(Rehead {
         container: "wav",
         header: aifc_header(&common, compression, &data),
+        promised: promised(told, &data),
         data,
         duration_ms: None,
         call: None,
@@ -461,6 +484,7 @@ fn au(input: &Input, head: &[u8]) -> Result<Rehead, Error> {
     Ok(Rehead {
         container: "au",
         header: aifc_header(&common, compression, &data),
+        promised: promised(size.into(), &data),
         data,
         duration_ms: None,
         call: coding.map(|coding| Call { coding, rate }),

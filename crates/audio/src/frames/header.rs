@@ -29,6 +29,21 @@ impl Header {
         u64::from(self.samples) * u64::from(TICKS / self.rate)
     }
 
+    /// Of a frame of MP3: how far back its data begin, and how many bytes of data it brings (ISO 11172-3, 2.4.1.7).
+    pub(super) fn reservoir(&self, frame: &[u8]) -> Option<(usize, usize)> {
+        if self.codec != CODEC_ID_MP3 {
+            return None;
+        }
+        let crc = if frame.get(1)? & 1 == 0 { 2 } else { 0 };
+        let first = usize::from(*frame.get(4 + crc)?);
+        let back = if frame[1] & 0x08 != 0 {
+            first << 1 | usize::from(frame.get(5 + crc)? >> 7)
+        } else {
+            first
+        };
+        Some((back, self.length.saturating_sub(self.tag + crc)))
+    }
+
     pub(super) fn same_stream(&self, other: &Header) -> bool {
         (self.codec, self.rate, self.channels) == (other.codec, other.rate, other.channels)
     }

@@ -3,9 +3,13 @@
 //! symphonia's readers of these guess a length from the first frames and cut there, take one tag's length for the whole file, and
 //! end where rate or channels change. This one walks the frames: whatever is put behind is heard (several files, with tags between
 //! or without), each with the encoder's delay and padding of its own tag cut off. A new file, rate or number of channels is told by
-//! `ResetRequired`, as a chained Ogg file's next link is.
+//! `ResetRequired`, as a chained Ogg file's next link is. Garbage between frames is a hole: as many frames as its bytes would hold
+//! if they were as long as those before, which is exact where the bit rate is constant.
 
 mod header;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::well_known::{CODEC_ID_AAC, CODEC_ID_MP1, CODEC_ID_MP2};
@@ -21,6 +25,7 @@ use symphonia::core::units::{Duration, TimeBase, Timestamp};
 
 use self::header::{Header, Tag};
 use crate::ahead::Ahead;
+use crate::holes::{Holes, Notes, hole};
 use crate::input::Source;
 
 /// Ticks per second: a whole number of them per sample at every rate there is. Trims are in ticks, too: the decoder knows
@@ -52,11 +57,17 @@ pub(crate) struct FrameReader<'s> {
     /// A frame that was read but not given, and what is told before it.
     held: Option<(Header, Vec<u8>)>,
     reset: bool,
+    /// Ticks of garbage before the next frame, by how many bytes the frames before took.
+    hole: u64,
+    holes: Holes,
+    /// Bytes of data since the last hole, where there was one and they are too few for some frame.
+    reservoir: Option<usize>,
+    notes: Arc<Notes>,
 }
 
 impl<'s> FrameReader<'s> {
     /// Starts at the first frame; `None` if there is none.
-    pub(crate) fn open(source: Source<'s>) -> Result<Option<Self>> {
+    pub(crate) fn open(source: Source<'s>, notes: Arc<Notes>) -> Result<Option<Self>> {
         let dummy = Header::mpeg(0xfb, 0x90, 0).expect("a valid header");
         let mut reader = FrameReader {
             bytes: Ahead::new(source),
@@ -69,6 +80,10 @@ impl<'s> FrameReader<'s> {
             time: 0,
             held: None,
             reset: false,
+            hole: 0,
+            holes: Holes::default(),
+            reservoir: None,
+            notes,
         };
         let Some((header, frame)) = reader.frame()? else {
             return Ok(None);
@@ -114,14 +129,21 @@ impl<'s> FrameReader<'s> {
 
     /// The next frame, wherever it is. Tags and garbage before it are passed over.
     fn frame(&mut self) -> Result<Option<(Header, Vec<u8>)>> {
-        let (mut searched, mut lost) = (0u64, self.tracks.is_empty());
+        let first = self.tracks.is_empty();
+        let (mut searched, mut lost, mut garbage) = (0u64, first, 0u64);
+        let mut lyrics = false;
         loop {
             let head = self.bytes.fill(40)?;
             if head.len() < 4 || searched > MOST_GARBAGE {
+                let left = self.bytes.left();
+                self.ended(if lyrics { 0 } else { garbage + left });
                 return Ok(None);
             }
+            lyrics |= head.starts_with(b"LYRICSBEGIN");
             let tag = match head {
-                [b'I', b'D', b'3', _, _, flags, a, b, c, d, ..] => {
+                [b'I', b'D', b'3', 2..=4, _, flags, a, b, c, d, ..]
+                    if [a, b, c, d].iter().all(|byte| **byte < 0x80) =>
+                {
                     let size = [a, b, c, d]
                         .iter()
                         .fold(0u64, |n, b| n << 7 | u64::from(**b & 0x7f));
@@ -160,13 +182,34 @@ impl<'s> FrameReader<'s> {
                 let frame = self.bytes.fill(header.length)?.to_vec();
                 // A truncated file ends inside a frame.
                 if frame.len() < header.length {
+                    self.ended(if lyrics { 0 } else { garbage });
                     return Ok(None);
                 }
                 self.bytes.consume(header.length as u64);
+                if !first && !lyrics {
+                    let whole = self.header.ticks();
+                    let frames = (self.holes.estimate(garbage) + whole / 2) / whole;
+                    self.hole += frames.saturating_mul(whole);
+                    self.link.frames += frames;
+                }
+                self.holes.good(header.ticks(), header.length as u64);
                 return Ok(Some((header, frame)));
             }
-            (lost, searched) = (true, searched + 1);
+            (lost, searched, garbage) = (true, searched + 1, garbage + 1);
             self.bytes.consume(1);
+        }
+    }
+
+    /// Notes what is behind the last frame, and how much an encoder's tag has promised.
+    fn ended(&self, garbage: u64) {
+        if garbage >= 2 * self.header.length as u64 {
+            self.notes.behind.store(garbage, Ordering::Relaxed);
+        }
+        let all = self.link.tag.frames.unwrap_or(0);
+        let missing = all.saturating_sub(self.link.frames);
+        if missing > 2 {
+            let ticks = missing.saturating_mul(self.header.ticks());
+            self.notes.missing.store(ticks, Ordering::Relaxed);
         }
     }
 
@@ -206,6 +249,20 @@ impl<'s> FrameReader<'s> {
                 }
                 None => return Ok(Some((header, frame))),
             }
+        }
+    }
+
+    /// MP3 may need data of frames before: of those in a hole, the decoder makes silence without a word.
+    fn look_back(&mut self, header: &Header, frame: &[u8]) {
+        /// No frame looks further back.
+        const MOST: usize = 511;
+        if let Some(there) = self.reservoir
+            && let Some((back, data)) = header.reservoir(frame)
+        {
+            if back > there {
+                self.notes.quiet.store(header.ticks(), Ordering::Relaxed);
+            }
+            self.reservoir = Some(there + data).filter(|there| *there < MOST);
         }
     }
 
@@ -271,10 +328,19 @@ impl FormatReader for FrameReader<'_> {
         let Some((header, frame)) = self.audio()? else {
             return Ok(None);
         };
+        let ticks = std::mem::take(&mut self.hole);
+        if ticks > 0 {
+            self.held = Some((header, frame));
+            let time = self.time as i64;
+            self.time = self.time.saturating_add(ticks);
+            self.reservoir = Some(0);
+            return Ok(Some(hole(0, time, ticks)));
+        }
         if std::mem::take(&mut self.reset) {
             self.held = Some((header, frame));
             return Err(Error::ResetRequired);
         }
+        self.look_back(&header, &frame);
         Ok(Some(self.packet(&header, &frame)))
     }
 
@@ -291,7 +357,10 @@ impl FormatReader for FrameReader<'_> {
             return seek_error(SeekErrorKind::ForwardOnly);
         }
         while let Some((header, frame)) = self.audio()? {
-            if self.time + header.ticks() > wanted {
+            if self.hole == 0 || self.time + self.hole <= wanted {
+                self.time += std::mem::take(&mut self.hole);
+            }
+            if self.time + self.hole + header.ticks() > wanted {
                 self.held = Some((header, frame));
                 return Ok(SeekedTo {
                     track_id: 0,

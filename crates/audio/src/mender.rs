@@ -1,0 +1,214 @@
+//! A demuxer that plays on behind what is broken, with a hole of the right length in between.
+//!
+//! It stands around one of symphonia's, which ends there, or passes over it without a word.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use symphonia::core::errors::{Error, Result};
+use symphonia::core::formats::{
+    FormatInfo, FormatReader, MediaInfo, SeekMode, SeekTo, SeekedTo, Track,
+};
+use symphonia::core::io::MediaSourceStream;
+use symphonia::core::meta::Metadata;
+use symphonia::core::packet::Packet;
+
+use crate::holes::{Holes, hole};
+use crate::open::audio_track;
+
+/// What is known about breaks in a file.
+pub(crate) trait Breaks<'s>: Send + Sync {
+    /// Where the reader has ended before something broken: another one that begins behind it, and how many bytes are missing. `None`:
+    /// this is the end.
+    fn behind(&mut self) -> Result<Option<(Box<dyn FormatReader + 's>, u64)>>;
+
+    /// Whether any leap in time is a hole, and how many bytes may be missing there.
+    fn leap(&mut self) -> Option<u64>;
+}
+
+/// FLAC: each frame tells its number, so each leap is a hole. What has been read and is in no packet may be missing there.
+pub(crate) struct Numbered {
+    /// Bytes read so far.
+    pub(crate) read: Arc<AtomicU64>,
+}
+
+impl Breaks<'_> for Numbered {
+    fn behind(&mut self) -> Result<Option<(Box<dyn FormatReader>, u64)>> {
+        Ok(None)
+    }
+
+    fn leap(&mut self) -> Option<u64> {
+        Some(self.read.load(Ordering::Relaxed))
+    }
+}
+
+/// The demuxer.
+pub(crate) struct Mender<'s> {
+    inner: Box<dyn FormatReader + 's>,
+    breaks: Box<dyn Breaks<'s> + 's>,
+    track: u32,
+    per_second: u64,
+    holes: Holes,
+    /// Time before the next packet, where one was read before; and how long the last one was.
+    time: Option<i64>,
+    step: u64,
+    /// Bytes in packets since the last leap.
+    bytes: u64,
+    /// Bytes missing before the next packet.
+    missing: Option<u64>,
+    held: Option<Packet>,
+}
+
+impl<'s> Mender<'s> {
+    pub(crate) fn new(inner: Box<dyn FormatReader + 's>, breaks: Box<dyn Breaks<'s> + 's>) -> Self {
+        let mut mender = Mender {
+            inner,
+            breaks,
+            track: 0,
+            per_second: 1,
+            holes: Holes::default(),
+            time: None,
+            step: 0,
+            bytes: 0,
+            missing: None,
+            held: None,
+        };
+        mender.begin();
+        mender
+    }
+
+    /// A new stream, with times of its own.
+    fn begin(&mut self) {
+        (self.time, self.missing, self.step) = (None, None, 0);
+        self.holes = Holes::default();
+        if let Some((track, params)) = audio_track(&*self.inner) {
+            let rate = params.sample_rate.unwrap_or(1);
+            self.track = track.id;
+            self.per_second = track.time_base.map_or(rate.into(), |base| {
+                u64::from(base.denom.get()) / u64::from(base.numer.get()).max(1)
+            });
+        }
+    }
+
+    /// How long a hole before `packet` is.
+    fn gap(&mut self, packet: &Packet) -> Option<u64> {
+        let start = packet
+            .pts
+            .get()
+            .saturating_add_unsigned(packet.trim_start.get());
+        let gap = start.checked_sub(self.time?)?;
+        let gap = u64::try_from(gap).ok()?;
+        let missing = self.missing.take();
+        // Times are rounded.
+        if gap == 0 || gap < self.step / 2 {
+            return None;
+        }
+        let leap = self
+            .breaks
+            .leap()
+            .map(|read| read.saturating_sub(self.bytes));
+        let length = self.holes.length(gap, missing.or(leap)?, self.per_second);
+        (length > 0).then_some(length)
+    }
+
+    /// Counts on.
+    fn passed(&mut self, packet: &Packet) {
+        let start = packet
+            .pts
+            .get()
+            .saturating_add_unsigned(packet.trim_start.get());
+        let step = match packet.dur.get() {
+            // Matroska need not tell it: as long as the last one, or as the first to the second.
+            0 => match self.time {
+                Some(time) if self.step == 0 => u64::try_from(start - time).unwrap_or(0),
+                _ => self.step,
+            },
+            told => told,
+        };
+        self.step = step;
+        self.bytes += packet.data.len() as u64;
+        self.holes.good(step, packet.data.len() as u64);
+        self.time = Some(start.saturating_add_unsigned(step));
+    }
+}
+
+/// Whether a reader has come to the end of its bytes.
+fn is_end(result: &Result<Option<Packet>>) -> bool {
+    match result {
+        Ok(packet) => packet.is_none(),
+        Err(Error::IoError(error)) => error.kind() == ErrorKind::UnexpectedEof,
+        Err(Error::DecodeError(_)) => true,
+        Err(_) => false,
+    }
+}
+
+impl FormatReader for Mender<'_> {
+    fn format_info(&self) -> &FormatInfo {
+        self.inner.format_info()
+    }
+
+    fn media_info(&self) -> &MediaInfo {
+        self.inner.media_info()
+    }
+
+    fn metadata(&mut self) -> Metadata<'_> {
+        self.inner.metadata()
+    }
+
+    fn tracks(&self) -> &[Track] {
+        self.inner.tracks()
+    }
+
+    fn next_packet(&mut self) -> Result<Option<Packet>> {
+        loop {
+            let next = match self.held.take() {
+                Some(packet) => Ok(Some(packet)),
+                None => self.inner.next_packet(),
+            };
+            if is_end(&next) {
+                let Some((inner, missing)) = self.breaks.behind()? else {
+                    return next;
+                };
+                self.inner = inner;
+                self.missing = Some(self.missing.unwrap_or(0).saturating_add(missing));
+                continue;
+            }
+            match next {
+                Ok(Some(packet)) if packet.track_id == self.track => {
+                    if let Some(length) = self.gap(&packet) {
+                        let time = self.time.unwrap_or(0);
+                        let believed = time.saturating_add_unsigned(length);
+                        // The packet's time is not to be seen as a leap again.
+                        let start = packet
+                            .pts
+                            .get()
+                            .saturating_add_unsigned(packet.trim_start.get());
+                        self.time = Some(start.max(believed));
+                        self.held = Some(packet);
+                        return Ok(Some(hole(self.track, time, length)));
+                    }
+                    self.passed(&packet);
+                    return Ok(Some(packet));
+                }
+                Err(Error::ResetRequired) => {
+                    self.begin();
+                    return Err(Error::ResetRequired);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn seek(&mut self, mode: SeekMode, to: SeekTo) -> Result<SeekedTo> {
+        (self.time, self.missing, self.held) = (None, None, None);
+        self.inner.seek(mode, to)
+    }
+
+    fn into_inner<'a>(self: Box<Self>) -> MediaSourceStream<'a>
+    where
+        Self: 'a,
+    {
+        self.inner.into_inner()
+    }
+}

@@ -1,0 +1,206 @@
+//! Harm done to small files of each format: what is left is heard in its place, and what is not is told.
+
+mod common;
+
+use audio::damage::Damage;
+use common::*;
+
+fn noise(bytes: &mut [u8], seed: u32) {
+    let mut state = seed;
+    for byte in bytes {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        *byte = (state >> 24) as u8;
+    }
+}
+
+/// What is done to a file: a tenth of it is random, zero or gone, or it is cut off.
+fn harmed(whole: &[u8], harm: &str) -> Vec<u8> {
+    let mut file = whole.to_vec();
+    let all = file.len();
+    let (tenth, at) = (all / 10, |part: f64| (all as f64 * part) as usize);
+    match harm {
+        "noise in the middle" => noise(&mut file[at(0.45)..at(0.45) + tenth], 1),
+        "noise at a third" => noise(&mut file[at(0.33)..at(0.33) + tenth], 2),
+        "noise at two thirds" => noise(&mut file[at(0.66)..at(0.66) + tenth], 3),
+        "zeros in the middle" => file[at(0.45)..at(0.45) + tenth].fill(0),
+        "zeros at a third" => file[at(0.33)..at(0.33) + tenth].fill(0),
+        "zeros at the end" => file[at(0.9)..].fill(0),
+        "middle cut out" => drop(file.drain(at(0.45)..at(0.45) + tenth)),
+        "cut at 30 %" => file.truncate(at(0.3)),
+        "cut at 60 %" => file.truncate(at(0.6)),
+        _ => file.truncate(at(0.9)),
+    }
+    file
+}
+
+/// How late the samples of `range` of `whole` are in `got`, and how alike.
+fn lateness(whole: &[f32], got: &[f32], range: std::ops::Range<usize>) -> (i64, f64) {
+    let wanted = &whole[range.clone()];
+    let norm = |x: &[f32]| x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+    let mut best = (0, -2.0);
+    for lag in -4_000i64..4_000 {
+        let from = range.start as i64 + lag;
+        if from < 0 || from as usize + wanted.len() > got.len() {
+            continue;
+        }
+        let part = &got[from as usize..][..wanted.len()];
+        let dot: f64 = wanted
+            .iter()
+            .zip(part)
+            .map(|(a, b)| f64::from(*a) * f64::from(*b))
+            .sum();
+        let likeness = dot / (norm(wanted) * norm(part)).max(1e-12);
+        if likeness > best.1 {
+            best = (lag, likeness);
+        }
+    }
+    best
+}
+
+/// What one decoding of a file says: milliseconds heard, of silence, missing at the end, and bytes behind it.
+struct Heard {
+    samples: Vec<f32>,
+    silence: u64,
+    cut: u64,
+    behind: u64,
+}
+
+fn hear(what: &str, input: &audio::Input) -> Heard {
+    audio::damage::take_here();
+    let samples = decode(input)
+        .unwrap_or_else(|error| panic!("{what}: {error}"))
+        .samples;
+    let told = audio::damage::take_here();
+    println!("{what}: {} ms, {told:?}", samples.len() / 16);
+    let mut heard = Heard {
+        samples,
+        silence: 0,
+        cut: 0,
+        behind: 0,
+    };
+    for damage in told {
+        match damage {
+            Damage::Silence { ms, .. } => heard.silence += ms,
+            Damage::Cut { ms, .. } => heard.cut += ms,
+            Damage::Behind { bytes, .. } => heard.behind += bytes,
+        }
+    }
+    let ms = heard.samples.len() as u64 / 16;
+    let told = audio::probe(input, &GO).unwrap().duration_ms;
+    assert!(
+        told.is_some_and(|told| told.abs_diff(ms) <= 20),
+        "{what}: told {told:?}, heard {ms}"
+    );
+    let (_, damaged) = audio::check(input, &GO).unwrap();
+    assert!(
+        damaged.abs_diff(heard.silence + heard.cut) <= 20,
+        "{what}: {damaged}"
+    );
+    heard
+}
+
+const MIDDLE: [&str; 5] = [
+    "noise in the middle",
+    "noise at a third",
+    "noise at two thirds",
+    "zeros in the middle",
+    "zeros at a third",
+];
+
+/// Harm in the middle is silence, told, and what comes behind is `slack` samples off at most.
+fn keeps_its_time(name: &str, file: Vec<u8>, slack: i64) {
+    let whole = decode(&bytes(file.clone())).unwrap().samples;
+    for harm in MIDDLE {
+        let what = format!("{name}, {harm}");
+        let heard = hear(&what, &bytes(harmed(&file, harm)));
+        let off = heard.samples.len() as i64 - whole.len() as i64;
+        assert!(off.abs() <= slack, "{what}: {off} samples");
+        assert!((200..1_300).contains(&heard.silence), "{what}");
+        let end = whole.len().min(heard.samples.len()) - 1_600;
+        if name == "VBR" && harm == "noise at two thirds" {
+            continue; // where frames are small: all up to the end is silence
+        }
+        let (late, likeness) = lateness(&whole, &heard.samples, end - 3_200..end);
+        assert!(
+            likeness > 0.8 && late.abs() <= slack,
+            "{what}: {late} samples late, {likeness}"
+        );
+    }
+}
+
+/// A file that is cut off says so, where its headers tell its length.
+fn tells_its_cut(name: &str, file: &[u8]) {
+    let whole = decode(&bytes(file)).unwrap().samples.len() as u64 / 16;
+    for harm in ["cut at 30 %", "cut at 60 %", "cut at 90 %"] {
+        let what = format!("{name}, {harm}");
+        let heard = hear(&what, &bytes(harmed(file, harm)));
+        let all = heard.samples.len() as u64 / 16 + heard.silence + heard.cut;
+        assert!(
+            heard.cut > 100 && all.abs_diff(whole) <= 60,
+            "{what}: {all}"
+        );
+    }
+}
+
+#[test]
+fn frames_of_mpeg_audio() {
+    keeps_its_time("CBR", fixture_bytes("chirp_cbr_untagged.mp3"), 16);
+    keeps_its_time("CBR with a tag", fixture_bytes("chirp.mp3"), 16);
+    tells_its_cut("MP3 with a tag", &fixture_bytes("chirp.mp3"));
+    // By the mean of the frames before: 150 ms off at most here.
+    keeps_its_time("VBR", fixture_bytes("cases/vbr_without_header.mp3"), 2_400);
+    keeps_its_time("ADTS", fixture_bytes("chirp.aac"), 1_100);
+}
+
+#[test]
+fn flac() {
+    let file = audio::flac::write(&chirp(16_000, 4.0), 16_000);
+    keeps_its_time("FLAC", file.clone(), 0);
+    tells_its_cut("FLAC", &file);
+    let heard = hear(
+        "FLAC, middle cut out",
+        &bytes(harmed(&file, "middle cut out")),
+    );
+    assert_eq!(heard.samples.len(), 64_000, "the frames' numbers tell");
+    assert!(heard.silence > 200);
+}
+
+#[test]
+fn wav_that_is_cut_off() {
+    tells_its_cut("WAV", &audio::wav::write(&chirp(16_000, 4.0), 16_000));
+}
+
+/// A frame's number, forged, with its checksums right.
+#[test]
+fn a_forged_number_makes_no_hours_of_silence() {
+    let file = audio::flac::write(&chirp(16_000, 4.0), 16_000);
+    // As RFC 9639 has it, section 9.1: of frame 9, with the number 9 + 2^15 instead.
+    let starts: Vec<usize> = (42..file.len() - 8)
+        .filter(|at| file[*at..].starts_with(&[0xff, 0xf8]) && file[at + 4] == 9)
+        .collect();
+    let next = (42..file.len() - 8)
+        .find(|at| file[*at..].starts_with(&[0xff, 0xf8]) && file[at + 4] == 10);
+    let (start, end) = (starts[0], next.unwrap());
+    let mut header = file[start..start + 4].to_vec();
+    header.extend([0xe8, 0x80, 0x89]);
+    header.push(crc(&header, 8, 7) as u8);
+    let mut frame = [&header, &file[start + 6..end - 2]].concat();
+    frame.extend((crc(&frame, 16, 0x8005) as u16).to_be_bytes());
+    let forged = [&file[..start], &frame, &file[end..]].concat();
+    let samples = decode(&bytes(forged)).unwrap().samples.len();
+    assert!(samples <= 64_000 * 2, "{samples} samples of 64000");
+}
+
+fn crc(bytes: &[u8], bits: u32, polynomial: u32) -> u32 {
+    bytes.iter().fold(0u32, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte) << (bits - 8), |crc, _| {
+            (crc << 1
+                ^ if crc >> (bits - 1) & 1 == 1 {
+                    polynomial
+                } else {
+                    0
+                })
+                & ((1 << bits) - 1)
+        })
+    })
+}
