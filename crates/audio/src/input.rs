@@ -120,6 +120,11 @@ impl<'s> Source<'s> {
         }
     }
 
+    /// The input, which part of it there is, and what stops reading.
+    pub(crate) fn parts(&self) -> (&Input, Range<u64>, Option<&'s AtomicBool>) {
+        (&self.input, self.window.clone(), self.stop)
+    }
+
     pub(crate) fn len(&self) -> u64 {
         self.header.len() as u64 + (self.window.end - self.window.start)
     }

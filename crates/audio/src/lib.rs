@@ -29,6 +29,7 @@ pub mod nemo;
 mod ogg;
 mod open;
 mod opus;
+mod pages;
 mod reader;
 pub mod recording;
 mod rehead;
@@ -37,6 +38,7 @@ mod sniff;
 mod spectrum;
 mod telephone;
 mod ticks;
+mod watched;
 pub mod wav;
 
 use std::sync::atomic::AtomicBool;

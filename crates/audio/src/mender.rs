@@ -17,11 +17,19 @@ use symphonia::core::packet::Packet;
 use crate::holes::{Holes, hole};
 use crate::open::audio_track;
 
+/// A reader behind a break.
+pub(crate) struct Behind<'s> {
+    pub(crate) reader: Box<dyn FormatReader + 's>,
+    /// Bytes that are missing before it.
+    pub(crate) missing: u64,
+    /// Whether it begins a file of its own, with times of its own.
+    pub(crate) fresh: bool,
+}
+
 /// What is known about breaks in a file.
 pub(crate) trait Breaks<'s>: Send + Sync {
-    /// Where the reader has ended before something broken: another one that begins behind it, and how many bytes are missing. `None`:
-    /// this is the end.
-    fn behind(&mut self) -> Result<Option<(Box<dyn FormatReader + 's>, u64)>>;
+    /// Where the reader has ended before something broken: what is behind. `None`: this is the end.
+    fn behind(&mut self) -> Result<Option<Behind<'s>>>;
 
     /// Whether any leap in time is a hole, and how many bytes may be missing there.
     fn leap(&mut self) -> Option<u64>;
@@ -33,8 +41,8 @@ pub(crate) struct Numbered {
     pub(crate) read: Arc<AtomicU64>,
 }
 
-impl Breaks<'_> for Numbered {
-    fn behind(&mut self) -> Result<Option<(Box<dyn FormatReader>, u64)>> {
+impl<'s> Breaks<'s> for Numbered {
+    fn behind(&mut self) -> Result<Option<Behind<'s>>> {
         Ok(None)
     }
 
@@ -58,6 +66,8 @@ pub(crate) struct Mender<'s> {
     /// Bytes missing before the next packet.
     missing: Option<u64>,
     held: Option<Packet>,
+    /// Whether a new file begins with the next packet.
+    fresh: bool,
 }
 
 impl<'s> Mender<'s> {
@@ -73,9 +83,16 @@ impl<'s> Mender<'s> {
             bytes: 0,
             missing: None,
             held: None,
+            fresh: false,
         };
         mender.begin();
         mender
+    }
+
+    /// As if something were missing before the first packet.
+    pub(crate) fn missing_first(mut self, bytes: u64) -> Self {
+        (self.time, self.missing) = (Some(0), Some(bytes));
+        self
     }
 
     /// A new stream, with times of its own.
@@ -97,9 +114,13 @@ impl<'s> Mender<'s> {
             .pts
             .get()
             .saturating_add_unsigned(packet.trim_start.get());
-        let gap = start.checked_sub(self.time?)?;
-        let gap = u64::try_from(gap).ok()?;
+        let gap = start.saturating_sub(self.time?);
         let missing = self.missing.take();
+        // A page without a time gives one before all others.
+        if start < 0 && gap < 0 {
+            return missing.map(|bytes| self.holes.estimate(bytes));
+        }
+        let gap = u64::try_from(gap).ok()?;
         // Times are rounded.
         if gap == 0 || gap < self.step / 2 {
             return None;
@@ -109,7 +130,7 @@ impl<'s> Mender<'s> {
             .leap()
             .map(|read| read.saturating_sub(self.bytes));
         let length = self.holes.length(gap, missing.or(leap)?, self.per_second);
-        (length > 0).then_some(length)
+        Some(length)
     }
 
     /// Counts on.
@@ -162,21 +183,32 @@ impl FormatReader for Mender<'_> {
 
     fn next_packet(&mut self) -> Result<Option<Packet>> {
         loop {
+            if self.fresh {
+                let ticks = self.holes.estimate(self.missing.take().unwrap_or(0));
+                if let Some(time) = self.time.take().filter(|_| ticks > 0) {
+                    return Ok(Some(hole(self.track, time, ticks)));
+                }
+                self.fresh = false;
+                self.begin();
+                return Err(Error::ResetRequired);
+            }
             let next = match self.held.take() {
                 Some(packet) => Ok(Some(packet)),
                 None => self.inner.next_packet(),
             };
             if is_end(&next) {
-                let Some((inner, missing)) = self.breaks.behind()? else {
+                let Some(behind) = self.breaks.behind()? else {
                     return next;
                 };
-                self.inner = inner;
-                self.missing = Some(self.missing.unwrap_or(0).saturating_add(missing));
+                self.inner = behind.reader;
+                self.fresh = behind.fresh;
+                let before = self.missing.unwrap_or(0);
+                self.missing = Some(before.saturating_add(behind.missing));
                 continue;
             }
             match next {
                 Ok(Some(packet)) if packet.track_id == self.track => {
-                    if let Some(length) = self.gap(&packet) {
+                    if let Some(length) = self.gap(&packet).filter(|length| *length > 0) {
                         let time = self.time.unwrap_or(0);
                         let believed = time.saturating_add_unsigned(length);
                         // The packet's time is not to be seen as a leap again.
@@ -201,7 +233,7 @@ impl FormatReader for Mender<'_> {
     }
 
     fn seek(&mut self, mode: SeekMode, to: SeekTo) -> Result<SeekedTo> {
-        (self.time, self.missing, self.held) = (None, None, None);
+        (self.time, self.missing, self.held, self.fresh) = (None, None, None, false);
         self.inner.seek(mode, to)
     }
 

@@ -102,7 +102,7 @@ impl<'s> OggReader<'s> {
             self.time = None;
         }
         if let Some(time) = self.time {
-            let pts = packet.pts.get().max(time);
+            let pts = packet.pts.get().max(time.saturating_sub(delay));
             packet.pts = Timestamp::new(pts);
             packet.dts = packet.pts;
         }

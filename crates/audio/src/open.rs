@@ -22,10 +22,12 @@ use crate::frames::FrameReader;
 use crate::holes::Notes;
 use crate::input::Source;
 use crate::links::{self, Links};
-use crate::mender::{Mender, Numbered};
+use crate::mender::{Breaks, Mender, Numbered};
 use crate::ogg::{self, OggReader};
+use crate::pages::Pages;
 use crate::rehead::{Rehead, rehead};
 use crate::ticks::rescale;
+use crate::watched::{self, Walk, Watching};
 use crate::{Error, Info, Input, edits, opus, sniff};
 
 /// Rates outside are a damaged header, not audio.
@@ -88,10 +90,17 @@ pub(crate) fn open<'s>(
     if let Some(band) = Band::of_file(&head) {
         return of_format(input, Box::new(band.reader(source)), "amr", false);
     }
-    let stream = MediaSourceStream::new(Box::new(source), MediaSourceStreamOptions::default());
-    let (format_options, metadata_options) = (FormatOptions::default(), MetadataOptions::default());
-    let format = fenced(|| FORMATS.probe(&Hint::new(), stream, format_options, metadata_options))
-        .map_err(|error| open_error(error, container, &head, stop))?;
+    let mendable = (input, &again.1, &again.2, stop, &notes);
+    let format = match &head[..] {
+        [b'O', b'g', b'g', b'S', ..] => mended(mendable, Pages::default()),
+        _ => fenced(|| {
+            let (format, metadata) = (FormatOptions::default(), MetadataOptions::default());
+            let options = MediaSourceStreamOptions::default();
+            let stream = MediaSourceStream::new(Box::new(source), options);
+            FORMATS.probe(&Hint::new(), stream, format, metadata)
+        }),
+    };
+    let format = format.map_err(|error| open_error(error, container, &head, stop))?;
     let format_info = format.format_info();
     let container = container
         .unwrap_or_else(|| container_name(format_info.format, format_info.short_name, &head));
@@ -145,6 +154,38 @@ pub(crate) fn open<'s>(
         opened.info.duration_ms = None; // to be measured
     }
     Ok(opened)
+}
+
+/// A reader that plays on behind what is broken.
+fn mended<'s, W: Walk + 's>(
+    (input, window, read, stop, notes): (
+        &Input,
+        &Range<u64>,
+        &Arc<AtomicU64>,
+        Option<&'s AtomicBool>,
+        &Arc<Notes>,
+    ),
+    walk: W,
+) -> Result<Box<dyn FormatReader + 's>, Symphonia> {
+    let mut breaks = Watching {
+        input: input.clone(),
+        window: window.clone(),
+        read: read.clone(),
+        stop,
+        watch: watched::shared(walk),
+        notes: notes.clone(),
+    };
+    match fenced(|| breaks.open(Vec::new(), window.start)) {
+        Ok(format) => Ok(Box::new(Mender::new(format, Box::new(breaks)))),
+        // Broken before its first packet.
+        Err(error) => match fenced(|| breaks.behind())? {
+            Some(behind) => {
+                let mender = Mender::new(behind.reader, Box::new(breaks));
+                Ok(Box::new(mender.missing_first(behind.missing)))
+            }
+            None => Err(error),
+        },
+    }
 }
 
 /// How long all of the promised data would be, by how long what there is in `data` is.

@@ -204,3 +204,97 @@ fn crc(bytes: &[u8], bits: u32, polynomial: u32) -> u32 {
         })
     })
 }
+
+/// Where the pages of an Ogg file are.
+fn pages(file: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let (mut pages, mut at) = (Vec::new(), 0);
+    while at < file.len() {
+        let table = at + 27..at + 27 + usize::from(file[at + 26]);
+        let body: usize = file[table.clone()].iter().map(|n| usize::from(*n)).sum();
+        pages.push(at..table.end + body);
+        at = table.end + body;
+    }
+    pages
+}
+
+/// One page or two of Ogg, gone, random or zero: what follows stays at its time.
+#[test]
+fn ogg() {
+    for (name, slack) in [("cases/pages.opus", 16), ("cases/pages.ogg", 16)] {
+        let file = fixture_bytes(name);
+        let whole = decode(&bytes(file.clone())).unwrap().samples;
+        let pages = pages(&file);
+        // The headers are on two pages.
+        for n in (2..pages.len() - 3).step_by(pages.len() / 8) {
+            for (count, harm) in [
+                (1, "gone"),
+                (1, "random"),
+                (1, "zero"),
+                (2, "gone"),
+                (1, "longer"),
+            ] {
+                let gone = pages[n].start..pages[n + count - 1].end;
+                let mut file = file.clone();
+                match harm {
+                    "gone" => drop(file.drain(gone)),
+                    "random" => noise(&mut file[gone], n as u32),
+                    "zero" => file[gone].fill(0),
+                    // What is put in is not missing.
+                    _ => drop(file.splice(gone.start..gone.start, [0; 999])),
+                }
+                let what = format!("{name}, {count} from page {n} {harm}");
+                let heard = hear(&what, &bytes(file));
+                let off = heard.samples.len() as i64 - whole.len() as i64;
+                assert!(off.abs() <= slack, "{what}: {off} samples");
+                assert_eq!(heard.silence > 50, harm != "longer", "{what}");
+                let end = whole.len() - 800;
+                let (late, likeness) = lateness(&whole, &heard.samples, end - 3_200..end);
+                assert!(
+                    likeness > 0.8 && late.abs() <= slack,
+                    "{what}: {late}, {likeness}"
+                );
+            }
+        }
+        // A range behind the hole.
+        let mut file = file.clone();
+        file[pages[3].clone()].fill(0);
+        let part = audio::decode(&bytes(file), &range(3_000, 3_500), &GO)
+            .unwrap()
+            .samples;
+        let (late, likeness) =
+            lateness(&whole, &[vec![0.0; 48_000], part].concat(), 49_000..54_000);
+        assert!(
+            likeness > 0.8 && late.abs() <= slack,
+            "{name}: {late}, {likeness}"
+        );
+    }
+}
+
+/// The headers of the second file are gone: what is between is told, and nothing is taken for the first file's.
+#[test]
+fn an_ogg_file_behind_another_with_its_first_page_damaged() {
+    let one = fixture_bytes("cases/pages.opus");
+    let mut second = one.clone();
+    for page in pages(&one) {
+        second[page.start + 14] ^= 1;
+        let page = &mut second[page];
+        page[22..26].fill(0);
+        let sum = crc32(page);
+        page[22..26].copy_from_slice(&sum.to_le_bytes());
+    }
+    let third = one.clone();
+    second[10] = 77;
+    let file = [one.clone(), second, third].concat();
+    let heard = hear("three, the second without its first page", &bytes(file));
+    let ms = heard.samples.len() as u64 / 16;
+    assert!(ms.abs_diff(12_000) < 800, "{ms}");
+    assert!(heard.silence.abs_diff(4_000) < 800, "{}", heard.silence);
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0u32, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte) << 24, |crc, _| {
+            crc << 1 ^ if crc >> 31 == 1 { 0x04c1_1db7 } else { 0 }
+        })
+    })
+}

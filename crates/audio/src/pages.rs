@@ -1,0 +1,186 @@
+//! Pages of Ogg (RFC 3533, section 6): whether they are whole, and none is missing.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use crate::watched::{Break, Look, Unit, Walk};
+
+/// A page's fixed header, and the longest page.
+const HEADER: usize = 27;
+const LONGEST: usize = 65_307;
+/// The longest headers of a stream that are kept for a reader behind a break: pictures may be in them.
+const MOST_HEADERS: u64 = 16 << 20;
+
+const CRC: [u32; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let (mut crc, mut bit) = ((byte as u32) << 24, 0);
+        while bit < 8 {
+            crc = crc << 1 ^ if crc >> 31 == 1 { 0x04c1_1db7 } else { 0 };
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
+};
+
+/// A whole page.
+struct Page {
+    length: u64,
+    serial: u32,
+    number: u32,
+    granule: i64,
+    begins: bool,
+}
+
+/// The page at `at`, if one is there whose checksum is right.
+fn page(look: &mut Look<'_>, at: u64) -> io::Result<Option<Page>> {
+    let head = look.bytes(at, HEADER + 255)?;
+    if head.len() < HEADER || !head.starts_with(b"OggS\0") || head[5] & 0xf8 != 0 {
+        return Ok(None);
+    }
+    let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let lengths = head.iter().skip(HEADER).take(usize::from(head[26]));
+    let length = HEADER + usize::from(head[26]) + lengths.map(|n| usize::from(*n)).sum::<usize>();
+    let low = u64::from(word(6)) | u64::from(word(10)) << 32;
+    let found = Page {
+        length: length as u64,
+        serial: word(14),
+        number: word(18),
+        granule: low as i64,
+        begins: head[5] & 2 != 0,
+    };
+    let told = word(22);
+    let bytes = look.bytes(at, length)?;
+    let crc = bytes.iter().enumerate().fold(0u32, |crc, (n, byte)| {
+        let byte = if (22..26).contains(&n) { 0 } else { *byte };
+        crc << 8 ^ CRC[usize::from((crc >> 24) as u8 ^ byte)]
+    });
+    Ok((bytes.len() == length && crc == told).then_some(found))
+}
+
+/// A walk from page to page.
+#[derive(Default)]
+pub(crate) struct Pages {
+    /// Streams of each link, by where it begins.
+    links: BTreeMap<u64, Vec<u32>>,
+    /// Number of each stream's last page.
+    last: BTreeMap<u32, u32>,
+    /// Whether the last page was a stream's first.
+    beginning: bool,
+    synced: bool,
+    /// Good pages and their bytes.
+    pages: u64,
+    bytes: u64,
+}
+
+impl Pages {
+    /// Whether a page is of the link around `at`.
+    fn is_known(&self, at: u64, page: &Page) -> bool {
+        let link = self.links.range(..=at).next_back();
+        page.begins || link.is_none_or(|(_, streams)| streams.contains(&page.serial))
+    }
+
+    /// The next page that is whole and belongs here.
+    fn next(&self, look: &mut Look<'_>, mut from: u64) -> io::Result<Option<(u64, Page)>> {
+        while let Some(at) = look.find(from, b"O")? {
+            if let Some(found) = page(look, at)?
+                && self.is_known(at, &found)
+            {
+                return Ok(Some((at, found)));
+            }
+            from = at + 1;
+        }
+        Ok(None)
+    }
+}
+
+impl Walk for Pages {
+    fn restart(&mut self, _: u64) {
+        self.last.clear();
+        (self.beginning, self.synced) = (false, false);
+    }
+
+    fn unit(&mut self, look: &mut Look<'_>, at: u64) -> io::Result<Unit> {
+        let Some(page) = page(look, at)? else {
+            if !self.synced {
+                // The reader has jumped into the middle of a page, and looks for the next one itself.
+                let near = look.bytes(at, LONGEST)?;
+                let near = near.windows(4).skip(1).position(|word| word == b"OggS");
+                return Ok(near.map_or(Unit::Unknown, |n| Unit::Good(n as u64 + 1)));
+            }
+            let next = self.next(look, at)?;
+            let behind = look.bytes(at, HEADER)?;
+            let truncated = next.is_none() && (behind.len() < 4 || behind.starts_with(b"OggS"));
+            let end = next.as_ref().map_or(look.end, |(at, _)| *at);
+            return Ok(Unit::Broken(Break {
+                at,
+                next: next.as_ref().map(|(at, _)| *at),
+                missing: end - at,
+                truncated,
+                fresh: next.is_some_and(|(_, page)| page.begins),
+            }));
+        };
+        self.synced = true;
+        if page.begins {
+            if !self.beginning {
+                self.links.insert(at, Vec::new());
+                self.last.clear();
+            }
+            if let Some((_, streams)) = self.links.range_mut(..=at).next_back() {
+                streams.push(page.serial);
+            }
+        }
+        self.beginning = page.begins;
+        // Streams that nobody has announced: the page that did is damaged.
+        if !self.is_known(at, &page) {
+            let next = self.next(look, at)?;
+            let end = next.as_ref().map_or(look.end, |(at, _)| *at);
+            return Ok(Unit::Broken(Break {
+                at,
+                next: next.as_ref().map(|(at, _)| *at),
+                missing: end - at,
+                truncated: false,
+                fresh: next.is_some_and(|(_, page)| page.begins),
+            }));
+        }
+        let last = self.last.get(&page.serial);
+        let gone = last.map_or(0, |last| page.number.wrapping_sub(*last).wrapping_sub(1));
+        // Numbers that go back are some writer's, not holes.
+        if (1..1 << 31).contains(&gone) {
+            let mean = self.bytes / self.pages.max(1);
+            return Ok(Unit::Broken(Break {
+                at,
+                next: Some(at),
+                missing: u64::from(gone).saturating_mul(mean),
+                ..Break::default()
+            }));
+        }
+        self.last.insert(page.serial, page.number);
+        (self.pages, self.bytes) = (self.pages + 1, self.bytes + page.length);
+        Ok(Unit::Good(page.length))
+    }
+
+    /// The headers of the link that is broken.
+    fn header(&mut self, look: &mut Look<'_>, found: &Break) -> io::Result<Option<Vec<u8>>> {
+        let Some((start, _)) = self.links.range(..found.at).next_back() else {
+            return Ok(None);
+        };
+        let mut end = *start;
+        while let Some(page) = page(look, end)? {
+            // Pages of headers are stamped 0.
+            let audio = !page.begins && page.granule != 0;
+            if audio || end >= found.at || end - start > MOST_HEADERS {
+                break;
+            }
+            end += page.length;
+        }
+        let length = end - start;
+        if length > MOST_HEADERS {
+            return Ok(None);
+        }
+        Ok(Some(look.bytes(*start, length as usize)?.to_vec()))
+    }
+}
