@@ -9,6 +9,7 @@ mod adapter;
 mod adpcm;
 mod ahead;
 mod amr;
+mod clusters;
 mod codec;
 pub mod damage;
 mod decoder;

@@ -61,6 +61,8 @@ pub(crate) struct Mender<'s> {
     /// Time before the next packet, where one was read before; and how long the last one was.
     time: Option<i64>,
     step: u64,
+    /// Whether there was a packet, or a seek.
+    begun: bool,
     /// Bytes in packets since the last leap.
     bytes: u64,
     /// Bytes missing before the next packet.
@@ -80,6 +82,7 @@ impl<'s> Mender<'s> {
             holes: Holes::default(),
             time: None,
             step: 0,
+            begun: false,
             bytes: 0,
             missing: None,
             held: None,
@@ -89,9 +92,9 @@ impl<'s> Mender<'s> {
         mender
     }
 
-    /// As if something were missing before the first packet.
+    /// As if so many bytes were missing before the first packet.
     pub(crate) fn missing_first(mut self, bytes: u64) -> Self {
-        (self.time, self.missing) = (Some(0), Some(bytes));
+        self.missing = Some(bytes);
         self
     }
 
@@ -114,8 +117,14 @@ impl<'s> Mender<'s> {
             .pts
             .get()
             .saturating_add_unsigned(packet.trim_start.get());
-        let gap = start.saturating_sub(self.time?);
         let missing = self.missing.take();
+        let time = match self.time {
+            Some(time) => time,
+            // Missing before the first packet of all.
+            None if !self.begun && missing.is_some_and(|bytes| bytes > 0) => *self.time.insert(0),
+            None => return None,
+        };
+        let gap = start.saturating_sub(time);
         // A page without a time gives one before all others.
         if start < 0 && gap < 0 {
             return missing.map(|bytes| self.holes.estimate(bytes));
@@ -147,10 +156,12 @@ impl<'s> Mender<'s> {
             },
             told => told,
         };
-        self.step = step;
+        (self.step, self.begun) = (step, true);
         self.bytes += packet.data.len() as u64;
         self.holes.good(step, packet.data.len() as u64);
-        self.time = Some(start.saturating_add_unsigned(step));
+        // What was given stays given.
+        let end = start.saturating_add_unsigned(step);
+        self.time = Some(self.time.map_or(end, |time| time.max(end)));
     }
 }
 
@@ -234,6 +245,7 @@ impl FormatReader for Mender<'_> {
 
     fn seek(&mut self, mode: SeekMode, to: SeekTo) -> Result<SeekedTo> {
         (self.time, self.missing, self.held, self.fresh) = (None, None, None, false);
+        self.begun = true;
         self.inner.seek(mode, to)
     }
 

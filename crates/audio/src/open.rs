@@ -16,6 +16,7 @@ use symphonia::core::meta::MetadataOptions;
 use symphonia::core::units::TimeBase;
 
 use crate::amr::Band;
+use crate::clusters::{self, Clusters};
 use crate::codec::{CODECS, FORMATS, codec_name, container_name};
 use crate::fence::fenced;
 use crate::frames::FrameReader;
@@ -27,7 +28,7 @@ use crate::ogg::{self, OggReader};
 use crate::pages::Pages;
 use crate::rehead::{Rehead, rehead};
 use crate::ticks::rescale;
-use crate::watched::{self, Walk, Watching};
+use crate::watched::{self, Look, Walk, Watching};
 use crate::{Error, Info, Input, edits, opus, sniff};
 
 /// Rates outside are a damaged header, not audio.
@@ -90,9 +91,19 @@ pub(crate) fn open<'s>(
     if let Some(band) = Band::of_file(&head) {
         return of_format(input, Box::new(band.reader(source)), "amr", false);
     }
+    let failed = |error| open_error(Symphonia::IoError(error), container, &head, stop);
+    // Whether the length that the headers tell is there.
+    let mut whole = true;
     let mendable = (input, &again.1, &again.2, stop, &notes);
     let format = match &head[..] {
-        [b'O', b'g', b'g', b'S', ..] => mended(mendable, Pages::default()),
+        [b'O', b'g', b'g', b'S', ..] => mended(mendable, Pages::default(), None),
+        [0x1a, 0x45, 0xdf, 0xa3, ..] => {
+            let mut look = Look::new(input, again.1.end, stop);
+            whole = !clusters::is_cut(&mut look).map_err(&failed)?;
+            notes.truncated.store(!whole, Ordering::Relaxed);
+            let headers = clusters::headers(&mut look).map_err(&failed)?;
+            mended(mendable, Clusters::default(), headers)
+        }
         _ => fenced(|| {
             let (format, metadata) = (FormatOptions::default(), MetadataOptions::default());
             let options = MediaSourceStreamOptions::default();
@@ -104,7 +115,7 @@ pub(crate) fn open<'s>(
     let format_info = format.format_info();
     let container = container
         .unwrap_or_else(|| container_name(format_info.format, format_info.short_name, &head));
-    let (mut chained, mut whole) = (false, true);
+    let mut chained = false;
     let (format, container): (Box<dyn FormatReader>, _) = match container {
         // By their frames, since symphonia's readers of these lose what their first header does not tell.
         "mp1" | "mp2" | "mp3" | "adts" => {
@@ -156,7 +167,8 @@ pub(crate) fn open<'s>(
     Ok(opened)
 }
 
-/// A reader that plays on behind what is broken.
+/// A reader that plays on behind what is broken. `headers` are those of a file whose index may be broken, and where what is behind
+/// them begins.
 fn mended<'s, W: Walk + 's>(
     (input, window, read, stop, notes): (
         &Input,
@@ -166,6 +178,7 @@ fn mended<'s, W: Walk + 's>(
         &Arc<Notes>,
     ),
     walk: W,
+    headers: Option<(Vec<u8>, u64)>,
 ) -> Result<Box<dyn FormatReader + 's>, Symphonia> {
     let mut breaks = Watching {
         input: input.clone(),
@@ -177,14 +190,22 @@ fn mended<'s, W: Walk + 's>(
     };
     match fenced(|| breaks.open(Vec::new(), window.start)) {
         Ok(format) => Ok(Box::new(Mender::new(format, Box::new(breaks)))),
-        // Broken before its first packet.
-        Err(error) => match fenced(|| breaks.behind())? {
-            Some(behind) => {
-                let mender = Mender::new(behind.reader, Box::new(breaks));
-                Ok(Box::new(mender.missing_first(behind.missing)))
+        Err(error) => {
+            // Without an index.
+            if let Some((bytes, from)) = headers
+                && let Ok(format) = fenced(|| breaks.open(bytes, from))
+            {
+                return Ok(Box::new(Mender::new(format, Box::new(breaks))));
             }
-            None => Err(error),
-        },
+            // Broken before its first packet.
+            match fenced(|| breaks.behind())? {
+                Some(behind) => {
+                    let mender = Mender::new(behind.reader, Box::new(breaks));
+                    Ok(Box::new(mender.missing_first(behind.missing)))
+                }
+                None => Err(error),
+            }
+        }
     }
 }
 
