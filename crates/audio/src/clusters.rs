@@ -91,6 +91,8 @@ struct Cluster {
 /// A walk from element to element.
 #[derive(Default)]
 pub(crate) struct Clusters {
+    /// Where the file begins, of several one behind the other.
+    base: u64,
     cluster: Option<Cluster>,
     synced: bool,
     /// Where a reader goes on behind a break, and in which cluster.
@@ -199,21 +201,22 @@ impl Clusters {
 
 /// All that comes before the clusters and that a reader needs: the file's header, a segment of unknown size, Info and Tracks. `None`:
 /// not all of it is whole.
-pub(crate) fn headers(look: &mut Look<'_>) -> io::Result<Option<(Vec<u8>, u64)>> {
-    let Some(ebml) = Element::at(look, 0)?.filter(|found| found.id == EBML) else {
+pub(crate) fn headers(look: &mut Look<'_>, base: u64) -> io::Result<Option<(Vec<u8>, u64)>> {
+    let Some(ebml) = Element::at(look, base)?.filter(|found| found.id == EBML) else {
         return Ok(None);
     };
     let length = ebml.total().unwrap_or(u64::MAX);
     if length > MOST_HEADERS {
         return Ok(None);
     }
-    let mut headers = look.bytes(0, length as usize)?.to_vec();
-    let Some(segment) = Element::at(look, length)?.filter(|found| found.id == SEGMENT) else {
+    let mut headers = look.bytes(base, length as usize)?.to_vec();
+    let Some(segment) = Element::at(look, base + length)?.filter(|found| found.id == SEGMENT)
+    else {
         return Ok(None);
     };
     headers.extend(SEGMENT.to_be_bytes());
     headers.extend([0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
-    let (mut at, mut found) = (length + segment.header, 0);
+    let (mut at, mut found) = (base + length + segment.header, 0);
     while let Some(element) = Element::at(look, at)? {
         if element.id == CLUSTER {
             return Ok((found == 2).then_some((headers, at)));
@@ -233,14 +236,17 @@ pub(crate) fn headers(look: &mut Look<'_>) -> io::Result<Option<(Vec<u8>, u64)>>
     Ok(None)
 }
 
-/// Whether the segment is longer than the file.
-pub(crate) fn is_cut(look: &mut Look<'_>) -> io::Result<bool> {
+/// Whether the segment is longer than the file, and whether another file is behind it.
+pub(crate) fn is_cut(look: &mut Look<'_>) -> io::Result<(bool, bool)> {
     let Some(length) = Element::at(look, 0)?.and_then(|ebml| ebml.total()) else {
-        return Ok(false);
+        return Ok((false, false));
     };
     let segment = Element::at(look, length)?;
-    let end = segment.and_then(|segment| length.checked_add(segment.total()?));
-    Ok(end.is_some_and(|end| end > look.end))
+    let Some(end) = segment.and_then(|segment| length.checked_add(segment.total()?)) else {
+        return Ok((false, false));
+    };
+    let behind = Element::at(look, end)?.is_some_and(|behind| behind.id == EBML);
+    Ok((end > look.end, behind))
 }
 
 /// Bytes of a cluster of unknown size that has begun at a time.
@@ -275,12 +281,20 @@ impl Walk for Clusters {
         };
         let fits = found.total().filter(|total| *total <= look.end - at);
         match found.id {
-            EBML if at == 0 => {
+            EBML if at == self.base => {
                 self.synced = true;
                 return Ok(fits.map_or(Unit::Unknown, Unit::Good));
             }
             // Another file behind this one.
-            EBML => return Ok(Unit::Unknown),
+            EBML if self.synced => {
+                (self.base, self.cluster, self.resumed) = (at, None, None);
+                return Ok(Unit::Broken(Break {
+                    at,
+                    next: Some(at),
+                    fresh: true,
+                    ..Break::default()
+                }));
+            }
             SEGMENT => return Ok(Unit::Good(found.header)),
             CLUSTER => {
                 if let Some((element, mut cluster)) = Self::begins(look, at)? {
@@ -337,7 +351,7 @@ impl Walk for Clusters {
 
     /// The file's headers, and in the middle of a cluster, its beginning.
     fn header(&mut self, look: &mut Look<'_>, found: &Break) -> io::Result<Option<Vec<u8>>> {
-        let Some((mut bytes, _)) = headers(look)? else {
+        let Some((mut bytes, _)) = headers(look, self.base)? else {
             return Ok(None);
         };
         if let Some((

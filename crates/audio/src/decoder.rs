@@ -192,7 +192,8 @@ impl<'s> Decoder<'s> {
 
     /// Finds the duration by scanning packets where the header has none. Afterwards the decoder is at its end.
     pub(crate) fn measure(&mut self, stop: &AtomicBool) -> Result<(), Error> {
-        let (mut ticks, mut owed, mut untold) = (0u64, 0u64, true);
+        let (mut ticks, mut owed) = (0u64, 0u64);
+        let (mut packets, mut untold) = (0u64, 0u64);
         while self.info.duration_ms.is_none() {
             // Encoder delay counts as part of a packet, the first one's of one that is still to come; a new link of a chained file
             // has some of its own.
@@ -207,10 +208,12 @@ impl<'s> Decoder<'s> {
             }
             match packet {
                 Some(packet) => {
-                    untold &= packet.dur.is_zero() || packet.data.is_empty();
+                    packets += u64::from(!packet.data.is_empty());
+                    untold += u64::from(packet.dur.is_zero());
                     ticks = ticks.saturating_add(packet.dur.get());
                 }
-                None if untold => return self.measure_decoded(stop),
+                // Vorbis' first packet has no length of its own, others have none at all.
+                None if untold * 4 >= packets => return self.measure_decoded(stop),
                 None => self.info.duration_ms = Some(rescale(ticks, self.time_base, 1000)),
             }
         }
@@ -605,8 +608,8 @@ impl<'s> Decoder<'s> {
         self.track = track.id;
         self.time_base = track.time_base.unwrap_or(self.time_base);
         let delay = delay_of(params);
-        // A demuxer of our own counts on.
-        if self.chained {
+        // The reader of frames counts on.
+        if self.chained || self.info.is_matroska() {
             (self.begins, self.link, self.lead) = (true, self.end, delay);
         }
         self.drop = delay;

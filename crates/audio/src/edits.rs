@@ -5,8 +5,8 @@
 use std::io;
 use std::ops::Range;
 
-use crate::Input;
 use crate::amr::Band;
+use crate::{Input, sniff};
 
 /// The most boxes to look at in one parent.
 const MAX_BOXES: usize = 4096;
@@ -62,6 +62,29 @@ pub(crate) fn amr_track(input: &Input) -> io::Result<Option<(u32, Band)>> {
 /// Whether there are movie fragments: the length in `moov` is then that of its own samples, or none.
 pub(crate) fn is_fragmented(input: &Input) -> io::Result<bool> {
     Ok(!children(input, 0..input.len()?, b"moof")?.is_empty())
+}
+
+/// Where another recording begins behind the boxes of this one. Fragments go on behind a second header: they are played.
+pub(crate) fn another(input: &Input) -> io::Result<Option<u64>> {
+    let all = input.len()?;
+    let (mut end, mut fragmented) = (0, false);
+    for _ in 0..MAX_BOXES {
+        let header = input.bytes_at(end, 16)?;
+        let size = match number(&header, 0, 4) {
+            Some(1) => number(&header, 8, 8).unwrap_or(0),
+            Some(size) => size,
+            None => return Ok(None),
+        };
+        if end > 0 && sniff::begins_recording(&header) {
+            return Ok(Some(end).filter(|_| !fragmented));
+        }
+        fragmented |= header.get(4..8) == Some(b"moof");
+        match end.checked_add(size) {
+            Some(next) if size >= 8 && next < all => end = next,
+            _ => return Ok(None),
+        }
+    }
+    Ok(None)
 }
 
 /// Bodies of the boxes of one type inside a range.

@@ -68,6 +68,16 @@ pub(crate) fn open<'s>(
     let long_ms = known.as_ref().and_then(|known| known.duration_ms);
     let promised = known.as_ref().and_then(|known| known.promised);
     let call = known.as_ref().and_then(|known| known.call);
+    let notes = Arc::new(Notes::default());
+    let another = match &known {
+        Some(known) => known.another,
+        None if sniff::known_container(&head) == Some("mp4") => edits::another(input)?,
+        None => None,
+    };
+    if let Some(another) = another {
+        let behind = input.len()?.saturating_sub(another);
+        notes.behind.store(behind, Ordering::Relaxed);
+    }
     let (header, window) = match known {
         Some(Rehead { header, data, .. }) => (header, data),
         None => {
@@ -77,7 +87,6 @@ pub(crate) fn open<'s>(
             (Vec::new(), 0..all - behind)
         }
     };
-    let notes = Arc::new(Notes::default());
     let again = (header.clone(), window.clone(), read.clone());
     if let (Some(call), Some(container)) = (call, container) {
         let source = Source::new(input, Vec::new(), window, read, stop);
@@ -85,6 +94,7 @@ pub(crate) fn open<'s>(
         let mut opened = of_format(input, Box::new(call.reader(source)), container, false)?;
         opened.info.codec = call.coding.name().into();
         opened.promised_ms = scaled(opened.info.duration_ms, promised, &again.1);
+        opened.notes = notes;
         return Ok(opened);
     }
     let source = Source::new(input, header, window, read, stop);
@@ -99,9 +109,10 @@ pub(crate) fn open<'s>(
         [b'O', b'g', b'g', b'S', ..] => mended(mendable, Pages::default(), None),
         [0x1a, 0x45, 0xdf, 0xa3, ..] => {
             let mut look = Look::new(input, again.1.end, stop);
-            whole = !clusters::is_cut(&mut look).map_err(&failed)?;
-            notes.truncated.store(!whole, Ordering::Relaxed);
-            let headers = clusters::headers(&mut look).map_err(&failed)?;
+            let (cut, several) = clusters::is_cut(&mut look).map_err(&failed)?;
+            whole = !cut && !several;
+            notes.truncated.store(cut, Ordering::Relaxed);
+            let headers = clusters::headers(&mut look, 0).map_err(&failed)?;
             mended(mendable, Clusters::default(), headers)
         }
         _ => fenced(|| {

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use crate::telephone::{Call, Coding};
-use crate::{Error, Input};
+use crate::{Error, Input, sniff};
 
 /// The most chunks to walk; real files have a dozen.
 const MAX_CHUNKS: usize = 4096;
@@ -23,6 +23,8 @@ pub(crate) struct Rehead {
     pub(crate) data: Range<u64>,
     /// Length by the byte rate, for data too long for the header's 32 bits.
     pub(crate) duration_ms: Option<u64>,
+    /// Where another recording begins behind this one.
+    pub(crate) another: Option<u64>,
     /// Bytes of data that the header tells, where there are fewer.
     pub(crate) promised: Option<u64>,
     /// Where the data is no samples, but a telephone network's code words. There is no header then.
@@ -96,6 +98,22 @@ impl<'a> Chunks<'a> {
         Self::new(input, Layout::W64, 40)
     }
 
+    /// Where another recording begins behind the chunks that are left.
+    fn another(&mut self) -> Result<Option<u64>, Error> {
+        loop {
+            if begins(self.input, self.at)? {
+                return Ok(Some(self.at));
+            }
+            // A writer that does not pad to two.
+            if self.at > 0 && begins(self.input, self.at - 1)? {
+                return Ok(Some(self.at - 1));
+            }
+            if self.next()?.is_none() {
+                return Ok(None);
+            }
+        }
+    }
+
     fn next(&mut self) -> Result<Option<Chunk>, Error> {
         let header_len = if self.layout == Layout::W64 { 24 } else { 8 };
         let header = bytes(self.input, self.at..self.at.saturating_add(header_len))?;
@@ -125,10 +143,16 @@ impl<'a> Chunks<'a> {
 /// WAV and its 64-bit relatives.
 fn wave(input: &Input, container: &'static str, mut chunks: Chunks) -> Result<Rehead, Error> {
     let (mut format, mut data, mut long_size, mut told) = (None, None, None, 0);
+    let mut samples = None;
     while format.is_none() || data.is_none() {
         let Some(chunk) = chunks.next()? else { break };
         match &chunk.id {
             b"fmt " => format = Some(bytes(input, chunk.body)?),
+            b"fact" => {
+                samples = bytes(input, chunk.body)?
+                    .get(..4)
+                    .map(|count| u64::from(le32(count, 0)))
+            }
             b"ds64" => {
                 long_size = bytes(input, chunk.body)?
                     .get(8..16)
@@ -165,11 +189,12 @@ fn wave(input: &Input, container: &'static str, mut chunks: Chunks) -> Result<Re
         container,
         header: Vec::new(),
         duration_ms: None,
+        another: chunks.another()?,
         promised: promised(told, &data),
         call: None,
         data,
     };
-    rehead.call = wave_call(&format)?;
+    rehead.call = wave_call(&format)?.map(|call| Call { samples, ..call });
     if rehead.call.is_some() {
         return Ok(rehead);
     }
@@ -198,6 +223,10 @@ fn wave(input: &Input, container: &'static str, mut chunks: Chunks) -> Result<Re
     rehead.header.extend_from_slice(b"data");
     rehead.header.extend_from_slice(&size.to_le_bytes());
     Ok(rehead)
+}
+
+fn begins(input: &Input, at: u64) -> Result<bool, Error> {
+    Ok(sniff::begins_recording(&input.bytes_at(at, 12)?))
 }
 
 /// What a header tells of the data's size, where that is more than there is. Half of what 32 bits hold, or more, is what a pipe's
@@ -289,7 +318,11 @@ fn wave_call(format: &[u8]) -> Result<Option<Call>, Error> {
             format: format!("{} with {channels} channels", wave_codec(tag)),
         });
     }
-    Ok(Some(Call { coding, rate }))
+    Ok(Some(Call {
+        coding,
+        rate,
+        samples: None,
+    }))
 }
 
 /// Name of a WAV format tag, from Microsoft's `mmreg.h`.
@@ -365,6 +398,7 @@ fn aiff(input: &Input, mut chunks: Chunks) -> Result<Rehead, Error> {
     Ok(Rehead {
         container: "aiff",
         header: aifc_header(&common[..18], compression, &data),
+        another: chunks.another()?,
         promised: promised(told, &data),
         data,
         duration_ms: None,
@@ -418,6 +452,7 @@ fn rifx(input: &Input, mut chunks: Chunks) -> Result<Rehead, Error> {
     Ok(Rehead {
         container: "wav",
         header: aifc_header(&common, compression, &data),
+        another: chunks.another()?,
         promised: promised(told, &data),
         data,
         duration_ms: None,
@@ -484,10 +519,15 @@ fn au(input: &Input, head: &[u8]) -> Result<Rehead, Error> {
     Ok(Rehead {
         container: "au",
         header: aifc_header(&common, compression, &data),
+        another: begins(input, data.end)?.then_some(data.end),
         promised: promised(size.into(), &data),
         data,
         duration_ms: None,
-        call: coding.map(|coding| Call { coding, rate }),
+        call: coding.map(|coding| Call {
+            coding,
+            rate,
+            samples: None,
+        }),
     })
 }
 

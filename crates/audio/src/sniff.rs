@@ -52,6 +52,22 @@ pub(crate) fn known_container(head: &[u8]) -> Option<&'static str> {
         .map(|(_, _, name)| *name)
 }
 
+/// Whether a recording begins with these bytes: enough to know one behind another.
+pub(crate) fn begins_recording(head: &[u8]) -> bool {
+    let form = head.get(8..12).unwrap_or_default();
+    match head.get(..4).unwrap_or_default() {
+        b"RIFF" | b"RIFX" | b"RF64" | b"BW64" => form == b"WAVE" || form == b"AVI ",
+        b"FORM" => form == b"AIFF" || form == b"AIFC",
+        b"riff" => head.get(4..8) == Some(b"\x2e\x91\xcf\x11"),
+        b"OggS" => head.get(4..6) == Some(b"\0\x02"),
+        b".snd" | b"caff" => true,
+        _ if head.starts_with(b"ID3") => {
+            head.get(3).is_some_and(|version| (2..=4).contains(version))
+        }
+        _ => known_container(head).is_some(),
+    }
+}
+
 /// Turns away formats that are known to have no decoder, before a demuxer finds something in them.
 pub(crate) fn refuse_unsupported(head: &[u8]) -> Result<(), Error> {
     match UNSUPPORTED

@@ -366,3 +366,72 @@ fn a_pause_of_the_recorder_is_no_hole() {
         samples.len()
     );
 }
+
+/// Another recording behind the first: played on, or told in bytes.
+#[test]
+fn nothing_behind_a_recording_is_left_out_in_silence() {
+    let wav = audio::wav::write(&chirp(16_000, 1.0), 16_000);
+    let m4a = fixture_bytes("chirp.m4a");
+    let told = [
+        ("MP4, MP4", [m4a.clone(), m4a.clone()], m4a.len()),
+        ("MP4, WAV", [m4a.clone(), wav.clone()], wav.len()),
+        (
+            "MP3, WAV",
+            [fixture_bytes("chirp.mp3"), wav.clone()],
+            wav.len(),
+        ),
+        (
+            "ADTS, WAV",
+            [fixture_bytes("chirp.aac"), wav.clone()],
+            wav.len(),
+        ),
+        (
+            "Opus, WAV",
+            [fixture_bytes("cases/pages.opus"), wav.clone()],
+            wav.len(),
+        ),
+        (
+            "WebM, WAV",
+            [fixture_bytes("chirp.webm"), wav.clone()],
+            wav.len(),
+        ),
+        ("WAV, WAV", [wav.clone(), wav.clone()], wav.len()),
+        ("WAV, MP4", [wav.clone(), m4a.clone()], m4a.len()),
+    ];
+    for (what, files, behind) in told {
+        let first = decode(&bytes(files[0].clone())).unwrap().samples.len();
+        audio::damage::take_here();
+        let heard = hear(what, &bytes(files.concat()));
+        assert!(
+            heard.behind.abs_diff(behind as u64) < 8,
+            "{what}: {} of {behind}",
+            heard.behind
+        );
+        assert_eq!(heard.samples.len(), first, "{what}");
+    }
+    let webm = fixture_bytes("chirp.webm");
+    let one = decode(&bytes(webm.clone())).unwrap().samples.len();
+    let input = bytes([webm, fixture_bytes("cases/live.webm")].concat());
+    audio::damage::take_here();
+    let samples = decode(&input).unwrap().samples;
+    assert_eq!(audio::damage::take_here(), []);
+    assert!(
+        samples.len().abs_diff(2 * one) < 400,
+        "{} of {one}",
+        samples.len()
+    );
+    let told = audio::probe(&input, &GO).unwrap().duration_ms;
+    assert!(
+        told.is_some_and(|told| told.abs_diff(samples.len() as u64 / 16) < 30),
+        "{told:?}"
+    );
+    let part = audio::decode(&input, &range(6_000, 6_500), &GO)
+        .unwrap()
+        .samples;
+    let (late, likeness) = lateness(
+        &samples,
+        &[vec![0.0; 96_000], part].concat(),
+        97_000..102_000,
+    );
+    assert!(likeness > 0.8 && late.abs() < 330, "{late}, {likeness}");
+}

@@ -129,3 +129,16 @@ fn cut_anywhere_they_give_what_is_there() {
         }
     }
 }
+
+/// The last block of GSM is filled up: the `fact` chunk tells how many samples were meant, unless it is nonsense.
+#[test]
+fn gsm_is_as_long_as_its_fact_chunk_says() {
+    let mut file = call("gsm.wav");
+    assert_eq!(file[40..48], *b"fact\x04\0\0\0");
+    for (told, heard) in [(10_101u32, 10_101), (5, 10_240), (99_999, 10_240)] {
+        file[48..52].copy_from_slice(&told.to_le_bytes());
+        assert_eq!(samples("gsm.wav", file.clone()).len(), heard, "{told}");
+        let told = audio::probe(&bytes(file.clone()), &GO).unwrap().duration_ms;
+        assert_eq!(told, Some((heard as u64 * 1000 + 4_000) / 8_000));
+    }
+}

@@ -93,6 +93,8 @@ impl Coding {
 pub(crate) struct Call {
     pub(crate) coding: Coding,
     pub(crate) rate: u32,
+    /// Samples that the header tells.
+    pub(crate) samples: Option<u64>,
 }
 
 impl Call {
@@ -102,6 +104,11 @@ impl Call {
         let all = source.len();
         let rest = self.coding.rest((all % bytes as u64) as usize);
         let frames = all / bytes as u64 * samples as u64 + rest as u64;
+        // The last block of GSM is filled up; some writers tell nonsense.
+        let told = self.samples.filter(|told| {
+            self.coding == Coding::Gsm && *told <= frames && frames - told < samples as u64
+        });
+        let frames = told.unwrap_or(frames);
         let mut params = AudioCodecParameters::new();
         params
             .for_codec(CODEC_ID_PCM_S16LE)
@@ -120,6 +127,7 @@ impl Call {
             decoder: self.coding.decoder(),
             coding: self.coding,
             frame: 0,
+            end: frames,
             tracks: vec![track],
             media: MediaInfo::default(),
             metadata: MetadataLog::default(),
@@ -181,8 +189,9 @@ pub(crate) struct Reader<'s> {
     source: Source<'s>,
     decoder: Decoder,
     coding: Coding,
-    /// The next sample's number.
+    /// The next sample's number, and how many there are.
     frame: u64,
+    end: u64,
     tracks: Vec<Track>,
     media: MediaInfo,
     metadata: MetadataLog,
@@ -219,6 +228,8 @@ impl FormatReader for Reader<'_> {
         }
         let mut samples = Vec::new();
         self.decoder.decode(&bytes[..filled], &mut samples);
+        let left = self.end.saturating_sub(self.frame);
+        samples.truncate(usize::try_from(left).unwrap_or(usize::MAX));
         if samples.is_empty() {
             return Ok(None);
         }
