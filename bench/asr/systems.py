@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psycopg
@@ -33,6 +34,27 @@ class Extension:
     def peak_mb(self) -> float:
         lines = (self.process / "status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+
+class Rows(Extension):
+    """ai_audio_sentences, its rows taken all at once (FROM) or one by one (a cursor on the select list), language not given."""
+
+    def __init__(self, threads: int, form: str):
+        super().__init__(threads, {})
+        self.form, self.first, self.languages = form, [], []
+
+    def transcribe(self, recording) -> str:
+        call = "ai_audio_sentences(%s::bytea, 'whisper-base', '{diarization: false}')"
+        query = {"FROM": f"SELECT text, language FROM {call}", "cursor": f"SELECT (s).text, (s).language FROM (SELECT {call} AS s) one"}
+        wav = recording.wav()
+        with self.session.transaction(), psycopg.ClientCursor(self.session) as cursor:
+            begin = time.perf_counter()
+            cursor.execute(f"DECLARE said CURSOR FOR {query[self.form]}", (wav,))
+            rows = cursor.execute("FETCH 1 FROM said").fetchall()
+            self.first.append(time.perf_counter() - begin)
+            rows += cursor.execute("FETCH ALL FROM said").fetchall()
+        self.languages.append({language for _, language in rows})
+        return "".join(text for text, _ in rows) if recording.language == "zh" else " ".join(text for text, _ in rows)
 
 
 class Peer:

@@ -12,6 +12,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
+use transcribe::Language;
 use vad::Vad;
 use voice::score;
 
@@ -131,6 +132,11 @@ fn register(name: &str, task: &str, path: &Path, config: Map<String, Value>) -> 
                 "\"{new}\" is the name of a built-in model"
             )));
         }
+    }
+    if task == Task::SpeechRecognition {
+        let wrong = |e| Error::Options(format!("config: {e}"));
+        let mut codes = parsed.languages.iter();
+        codes.try_for_each(|code| Language::parse(code).map(drop).map_err(wrong))?;
     }
     if !path.is_absolute() {
         return Err(Error::Argument(format!(

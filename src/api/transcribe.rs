@@ -11,7 +11,7 @@ use transcribe::{Sentence, subtitles};
 use crate::call::access::Access;
 use crate::call::arguments::{Call, Shape};
 use crate::call::options::{self, Common, NoMore};
-use crate::call::rows::ms;
+use crate::call::rows::{self, ms};
 use crate::errors::Error;
 use crate::steps::diarization::SpeakerOptions;
 use crate::steps::recognition::{Recognition, RecognitionOptions, Said, Speakers};
@@ -189,7 +189,8 @@ type SentenceRow = (
     name!(embedding, Option<Vector>),
 );
 
-/// `ai_audio_sentences(source [, model] [, options])`: what is said, a row per sentence, as it is recognised.
+/// `ai_audio_sentences(source [, model] [, options])`: what is said, a row per sentence, as it is recognised: in a select
+/// list, that is; in `FROM` the executor collects all rows first.
 #[pg_extern]
 fn ai_audio_sentences(
     fcinfo: pg_sys::FunctionCallInfo,
@@ -217,7 +218,9 @@ fn ai_audio_sentences(
     let Some(call) = unsafe { Call::read(fcinfo, Shape::SourceFirst) }? else {
         return Ok(TableIterator::empty());
     };
-    Ok(TableIterator::new(sentences(call)?))
+    // SAFETY: a running function's.
+    let soon = unsafe { rows::are_taken_one_by_one(fcinfo) };
+    Ok(TableIterator::new(sentences(call, soon)?))
 }
 
 /// Which columns are wanted.
@@ -227,7 +230,8 @@ struct Wanted {
     voiceprints: bool,
 }
 
-fn sentences(call: Call) -> Result<impl Iterator<Item = SentenceRow>, Error> {
+/// `soon`: the first rows are wanted before the others.
+fn sentences(call: Call, soon: bool) -> Result<impl Iterator<Item = SentenceRow>, Error> {
     let (common, speakers, own) =
         options::read_two::<SpeakerOptions, RecognitionOptions>(call.options.clone())?;
     let wanted = Wanted {
@@ -235,14 +239,15 @@ fn sentences(call: Call) -> Result<impl Iterator<Item = SentenceRow>, Error> {
         voiceprints: own.voiceprints,
     };
     let started = Recognition::start(&call, &common, &speakers, own, true);
+    let started = started.map(|r| if soon { r.soon() } else { r });
     let recognition = common.on_error.apply(started)?;
     Ok(recognition
         .into_iter()
-        .flat_map(move |r| rows(r, common.clone(), wanted)))
+        .flat_map(move |r| all_rows(r, common.clone(), wanted)))
 }
 
 /// Rows of a running recognition: each time the waiting ones are used up, the next part is recognised.
-fn rows(
+fn all_rows(
     mut recognition: Recognition,
     common: Common,
     wanted: Wanted,

@@ -1,4 +1,4 @@
-//! Results: rows of functions with OUT parameters, and times in them.
+//! Results: rows of functions with OUT parameters, how they are taken, and times in them.
 
 use pgrx::callconv::{BoxRet, FcInfo};
 use pgrx::datum::Datum;
@@ -53,6 +53,23 @@ unsafe impl BoxRet for Record {
     unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
         // SAFETY: a fresh datum of the declared type.
         unsafe { fcinfo.return_raw_datum(self.0) }
+    }
+}
+
+/// Whether a set-returning function's rows are taken as they are made, as in a select list. In `FROM` the executor
+/// collects all of them before the first one is seen, and would as soon have them in one piece.
+///
+/// # Safety
+/// `fcinfo` is that of a running function.
+pub unsafe fn are_taken_one_by_one(fcinfo: pg_sys::FunctionCallInfo) -> bool {
+    // SAFETY: by contract; what is not NULL is a node, and its tag tells which.
+    unsafe {
+        let result = (*fcinfo).resultinfo;
+        if result.is_null() || (*result).type_ != pg_sys::NodeTag::T_ReturnSetInfo {
+            return false;
+        }
+        let modes = (*result.cast::<pg_sys::ReturnSetInfo>()).allowedModes as u32;
+        modes & pg_sys::SetFunctionReturnMode::SFRM_Materialize_Preferred == 0
     }
 }
 

@@ -333,8 +333,14 @@ fn jsonb_that_is_no_configuration_is_a_clear_error() {
 
 /// A copy of a network of the published inputs and outputs of SenseVoice or Paraformer, in a folder that the server can read.
 fn funasr(scratch: &Scratch, name: &str) -> String {
+    speech_model(scratch, "funasr", name)
+}
+
+/// The same of any family.
+fn speech_model(scratch: &Scratch, family: &str, name: &str) -> String {
     let source = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../crates/transcribe/tests/fixtures/funasr")
+        .join("../crates/transcribe/tests/fixtures")
+        .join(family)
         .join(name);
     let folder = scratch.path(name);
     fs::create_dir(&folder).expect("a directory");
@@ -395,6 +401,56 @@ fn sensevoice_and_paraformer_are_known_by_their_folders() {
         "SELECT language FROM ai_audio_detect_language('{clip}', 'sense')"
     ));
     assert_eq!(spoken, "zh");
+}
+
+/// NeMo's CTC models by the metadata of their graph; they write the language that they are known for.
+#[test]
+fn nemo_ctc_models_are_known_by_their_metadata() {
+    let (database, scratch) = (Database::new(), Scratch::new());
+    let mut client = database.connect();
+    let path = speech_model(&scratch, "nemo", "known");
+    let register = |name: &str, config: &str| {
+        format!(
+            "SELECT ai_audio_register_model('{name}', 'speech-recognition', '{path}', '{config}')"
+        )
+    };
+    client.run(&register("parakeet", r#"{"aliases": ["parakeet-ctc"]}"#));
+    client.run(&register("deutsch", r#"{"languages": ["de", "fr"]}"#));
+    let clip = clip("austen-1.wav");
+    let said = |model: &str, options: &str| {
+        format!(
+            "SELECT string_agg(language || ' ' || text, '|') FROM ai_audio_sentences('{clip}', '{model}',
+               '{{diarization: false, start_time: 600, end_time: 2600{options}}}')"
+        )
+    };
+    for (model, options, wanted) in [
+        ("parakeet", "", "en hello world no no it''s."),
+        (
+            "parakeet-ctc",
+            ", lang: \"en\"",
+            "en hello world no no it''s.",
+        ),
+        ("deutsch", "", "de hello world no no it''s."),
+        ("deutsch", ", lang: \"fr\"", "fr hello world no no it''s."),
+    ] {
+        let text: String = client.value(&said(model, options));
+        assert_eq!(text, wanted.replace("''", "'"), "{model}{options}");
+    }
+    // From the optimised copy in the cache, too, which must know the metadata.
+    let again: String = database.connect().value(&said("parakeet", ""));
+    assert_eq!(again, "en hello world no no it's.");
+    let invalid = SqlState::INVALID_PARAMETER_VALUE;
+    client.fails(
+        &said("parakeet", ", lang: \"de\""),
+        invalid.clone(),
+        &["en only"],
+    );
+    client.fails(
+        &register("other", r#"{"languages": ["klingon"]}"#),
+        invalid.clone(),
+        &["config", "klingon"],
+    );
+    client.fails(&register("other", r#"{"itn": true}"#), invalid, &["itn"]);
 }
 
 #[test]

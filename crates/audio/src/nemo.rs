@@ -1,4 +1,4 @@
-//! Features of NeMo's networks (TitaNet, SpeakerNet, Conformer): mel spectra, each bin of mean 0 and deviation 1 over time.
+//! Features of NeMo's networks (TitaNet, SpeakerNet, Conformer): mel spectra, as a rule each bin of mean 0 and deviation 1 over time.
 //!
 //! Pre-emphasis 0.97 over the whole signal, an STFT of 512 with a symmetric Hann window of 400 samples every 160, centred with zeros
 //! beyond the edges, power, Slaney's mel filters from 0 to 8 kHz, natural log of what is 2^-24 more; then each bin's mean over time is
@@ -20,6 +20,7 @@ const GUARD: f32 = 5.960_464_5e-8;
 /// The feature extractor. It keeps its plan and buffers, so reuse one.
 pub struct Nemo {
     mels: usize,
+    normalised: bool,
     spectrum: PowerSpectrum,
     window: Vec<f32>,
     filters: Filters,
@@ -30,11 +31,20 @@ impl Nemo {
     pub fn new(mels: usize) -> Self {
         Nemo {
             mels,
+            normalised: true,
             window: (0..WINDOW)
                 .map(|n| (0.5 - 0.5 * (2.0 * PI * n as f64 / (WINDOW - 1) as f64).cos()) as f32)
                 .collect(),
             filters: slaney_filters(mels, FFT),
             spectrum: PowerSpectrum::new(FFT),
+        }
+    }
+
+    /// Without means and deviations, as networks take them that hear a stream (`normalize: NA`).
+    pub fn unnormalised(self) -> Self {
+        Nemo {
+            normalised: false,
+            ..self
         }
     }
 
@@ -53,7 +63,9 @@ impl Nemo {
                 *value = ln(*value + GUARD);
             }
         }
-        normalise(&mut features, self.mels);
+        if self.normalised {
+            normalise(&mut features, self.mels);
+        }
         features
     }
 

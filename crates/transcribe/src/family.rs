@@ -36,6 +36,8 @@ pub struct Options {
     pub beam_size: Option<usize>,
     /// Sampling temperature; absent: 0, and higher ones for chunks that fail.
     pub temperature: Option<f32>,
+    /// The languages that the model is known to write, the usual one first, where its files do not tell.
+    pub languages: Vec<Language>,
     /// Whether numbers are numerals and sentences have punctuation (inverse text normalisation), for models that write
     /// either ([`crate::Model::has_itn`]); absent: they are.
     pub itn: Option<bool>,
@@ -113,7 +115,7 @@ impl Files {
                 .ok_or_else(|| onnx::Error::Model {
                     path: folder.into(),
                     reason: format!(
-                        "the folder holds no {}{} (or a variant of it), nor model.onnx (SenseVoice, Paraformer)",
+                        "the folder holds no {}{} (or a variant of it), nor model.onnx (SenseVoice, Paraformer, NeMo CTC)",
                         stems[0], ends[0]
                     ),
                 })

@@ -5,8 +5,8 @@ use std::path::Path;
 use onnx::{Error, Runtime, Session, SessionOptions};
 
 use crate::family::{Family, Files};
-use crate::funasr;
 use crate::moonshine::Moonshine;
+use crate::onepass;
 use crate::whisper::Whisper;
 
 /// A model ready to recognise speech.
@@ -19,7 +19,8 @@ impl Model {
     /// are Whisper's, samples are Moonshine's.
     ///
     /// Or a folder of FunASR's or sherpa-onnx's exports of SenseVoice and Paraformer: `model.onnx`, `model.int8.onnx` or
-    /// `model_quant.onnx`, `tokens.json` or `tokens.txt`, and `am.mvn` with `config.yaml`, or metadata in the graph.
+    /// `model_quant.onnx`, `tokens.json` or `tokens.txt`, and `am.mvn` with `config.yaml`, or metadata in the graph. Or of
+    /// sherpa-onnx's export of a NeMo CTC model (Conformer, FastConformer, Parakeet): the graph with metadata and `tokens.txt`.
     ///
     /// # Errors
     /// [`Error::Model`] says what is missing or of the wrong shape.
@@ -29,9 +30,9 @@ impl Model {
             prepack: true,
             ..options.clone()
         };
-        let files = match (Files::find(folder), funasr::graph(folder)) {
+        let files = match (Files::find(folder), onepass::graph(folder)) {
             (Ok(files), _) => files,
-            (_, Some(graph)) => return Ok(Model(funasr::open(runtime, folder, &graph, options)?)),
+            (_, Some(graph)) => return Ok(Model(onepass::open(runtime, folder, &graph, options)?)),
             (Err(e), None) => return Err(e),
         };
         let encoder = Session::open(runtime, &files.encoder, options)?;

@@ -122,6 +122,14 @@ pub fn plan(spans: &[Span], max_ms: u64, quietest: impl Fn(u64, u64) -> u64) -> 
     plans
 }
 
+/// Whether a chunk is ended by a pause, if nobody has spoken since until a time, ms.
+pub fn is_ended(plan: &[Span], until_ms: u64) -> bool {
+    let ended = plan
+        .last()
+        .is_some_and(|s| s.end_ms + END_PAUSE_MS <= until_ms);
+    ended && length(plan) >= ENOUGH_MS
+}
+
 fn duration(span: Span) -> u64 {
     span.end_ms.saturating_sub(span.start_ms)
 }
@@ -136,7 +144,8 @@ fn kept_pause(before: Option<&Span>, next: Span) -> u64 {
         .unwrap_or(0)
 }
 
-fn length(spans: &[Span]) -> u64 {
+/// Speech of a chunk and the pauses that stay in it, ms.
+pub fn length(spans: &[Span]) -> u64 {
     let pauses: u64 = spans.windows(2).map(|w| kept_pause(w.first(), w[1])).sum();
     spans.iter().map(|&s| duration(s)).sum::<u64>() + pauses
 }

@@ -35,8 +35,9 @@ impl Heard {
     }
 }
 
-/// The language of each chunk; `before`: the one spoken before the first.
-pub fn choose(heard: &[Heard], before: Option<Language>) -> Vec<Language> {
+/// The language of each chunk, and how many of them keep theirs whatever is heard after these; `before`: the one spoken
+/// before the first.
+pub fn choose(heard: &[Heard], before: Option<Language>) -> (Vec<Language>, usize) {
     let mut candidates: Vec<Language> = before.into_iter().collect();
     for (language, _) in heard.iter().flat_map(|h| h.languages.iter().take(LIKELY)) {
         if !candidates.contains(language) {
@@ -68,19 +69,36 @@ pub fn choose(heard: &[Heard], before: Option<Language>) -> Vec<Language> {
             .collect();
         from.push(parents);
     }
-    let Some(mut at) = (0..scores.len())
+    let Some(best) = (0..scores.len())
         .rev()
         .max_by(|&a, &b| scores[a].total_cmp(&scores[b]))
     else {
-        return vec![before.unwrap_or(Language::ENGLISH); heard.len()];
+        return (
+            vec![before.unwrap_or(Language::ENGLISH); heard.len()],
+            heard.len(),
+        );
     };
-    let mut chosen = Vec::with_capacity(heard.len());
-    for parents in from.iter().rev() {
-        chosen.push(candidates[at]);
-        at = parents[at];
-    }
-    chosen.reverse();
-    chosen
+    let path = |end: usize| {
+        let mut at = end;
+        let mut path = Vec::with_capacity(from.len());
+        for parents in from.iter().rev() {
+            path.push(candidates[at]);
+            at = parents[at];
+        }
+        path.reverse();
+        path
+    };
+    let chosen = path(best);
+    // Whatever comes, the best sequence can go on as any other does at the price of one change.
+    let rivals = (0..scores.len()).filter(|&s| s != best && scores[s] > scores[best] + CHANGE);
+    let settled = rivals.map(|s| agree(&chosen, &path(s))).min();
+    let settled = settled.unwrap_or(chosen.len());
+    (chosen, settled)
+}
+
+/// How many items at the beginning are the same.
+fn agree(a: &[Language], b: &[Language]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
 #[cfg(test)]
@@ -100,7 +118,7 @@ mod tests {
     }
 
     fn codes(heard: &[Heard], before: Option<&str>) -> Vec<&'static str> {
-        let chosen = choose(heard, before.map(language));
+        let (chosen, _) = choose(heard, before.map(language));
         chosen.into_iter().map(Language::code).collect()
     }
 
@@ -116,6 +134,27 @@ mod tests {
         assert_eq!(codes(&[word(), en()], None), ["en", "en"]);
         assert_eq!(codes(&[word()], Some("zh")), ["zh"]);
         assert_eq!(codes(&[en()], Some("zh")), ["en"]);
+    }
+
+    #[test]
+    fn what_is_settled_nothing_later_changes() {
+        let zh = |seconds| heard(seconds, &[("zh", 0.98), ("en", 0.01)]);
+        let word = || heard(1.0, &[("nn", 0.4), ("zh", 0.2), ("en", 0.2)]);
+        let settled = |heard: &[Heard]| choose(heard, None).1;
+        assert_eq!(settled(&[]), 0);
+        assert_eq!(settled(&[heard(1.0, &[])]), 1); // no candidates: nothing to wait for
+        assert_eq!(settled(&[word()]), 0);
+        assert_eq!(settled(&[zh(8.0)]), 1);
+        assert_eq!(settled(&[zh(8.0), word()]), 1);
+        assert_eq!(settled(&[zh(8.0), word(), zh(8.0)]), 3);
+        for after in [zh(30.0), heard(30.0, &[("en", 1.0)]), word()] {
+            assert_eq!(codes(&[zh(8.0), after], None)[0], "zh");
+        }
+        let english = || heard(30.0, &[("en", 1.0)]);
+        assert_eq!(
+            codes(&[word(), english(), english()], None),
+            ["en", "en", "en"]
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use audio::Reader;
 use onnx::Cancel;
-use vad::{Span, Vad, VadOptions};
+use vad::Vad;
 
 use crate::Error;
 use crate::Sentence;
@@ -12,29 +12,14 @@ use crate::model::Model;
 use crate::onset;
 use crate::pack::{self, Chunk};
 use crate::sentences::{SentenceCutter, TimedWord};
+use crate::speech::SpeechStream;
 use crate::stretch::{self, Heard};
 
-/// How speech is found before it is recognised: wide margins, because a word that is cut off is lost.
-pub const VAD: VadOptions = VadOptions {
-    threshold: 0.5,
-    end_threshold: 0.35,
-    min_speech_ms: 100,
-    min_silence_ms: 160,
-    pad_ms: 300,
-};
-
-/// Samples that are looked at together.
-const WINDOW: usize = 120 * audio::SAMPLE_RATE as usize;
 /// Most chunks that go through the decoder together.
 const BATCH: usize = 16;
 /// Most samples of chunks, filled up to the longest, that go through the decoder together: keys and values of a second
 /// take a megabyte in small models.
 const BATCH_SAMPLES: usize = 240 * audio::SAMPLE_RATE as usize;
-/// Samples that are read at once; a multiple of the VAD's window.
-const BLOCK: usize = 256 * vad::WINDOW;
-/// Samples at the end of a window that are looked at again with the next: a word may just begin there.
-const OVERLAP: usize = audio::SAMPLE_RATE as usize;
-
 /// Recognises one recording. Pull sentences with [`Transcriber::next`]; nothing runs in between.
 pub struct Transcriber {
     speech: SpeechStream,
@@ -42,6 +27,8 @@ pub struct Transcriber {
     cutter: SentenceCutter,
     /// The language given, or the one spoken last.
     language: Option<Language>,
+    /// Chunks whose language what follows them will tell, and what was heard in them.
+    waiting: (Vec<Chunk>, Vec<Heard>),
     /// Start of the selection in the recording, ms.
     start_ms: u64,
     done_ms: u64,
@@ -66,9 +53,17 @@ impl Transcriber {
             options,
             cutter,
             language,
+            waiting: Default::default(),
             start_ms,
             done_ms: 0,
         }
+    }
+
+    /// First words are wanted soon: the first rounds are short, and grow to the usual ones. Languages are told as well
+    /// as in long rounds: a chunk waits while what is said after it may change its language.
+    pub fn soon(mut self) -> Self {
+        self.speech.begin_short();
+        self
     }
 
     /// The next sentences, in order; `None` at the end. The same model and detector must be given to every call, and
@@ -84,14 +79,11 @@ impl Transcriber {
         cancel: &Cancel,
     ) -> Result<Option<Vec<Sentence>>, Error> {
         loop {
-            let Some(batch) = self
-                .speech
-                .next_chunks(model.0.max_chunk_ms(), vad, cancel)?
-            else {
+            let Some((batch, languages)) = self.round(model, vad, cancel)? else {
                 self.done_ms = self.speech.read_ms();
                 return Ok(self.cutter.finish().map(|last| vec![last]));
             };
-            let recognised = self.recognise(&batch, model, cancel)?;
+            let recognised = self.recognise(&batch, &languages, model, cancel)?;
             let mut sentences = Vec::new();
             for (chunk, made) in batch.iter().zip(recognised) {
                 let language = made.language;
@@ -108,16 +100,51 @@ impl Transcriber {
         }
     }
 
+    /// The chunks to recognise next and the language of each: the one given, or what is heard. `None` at the end.
+    fn round(
+        &mut self,
+        model: &mut Model,
+        vad: &mut Vad,
+        cancel: &Cancel,
+    ) -> Result<Option<(Vec<Chunk>, Vec<Language>)>, Error> {
+        let (mut chunks, mut heard) = std::mem::take(&mut self.waiting);
+        loop {
+            let next = self
+                .speech
+                .next_chunks(model.0.max_chunk_ms(), vad, cancel)?;
+            let goes_on = next.is_some() && self.speech.is_short();
+            let next = next.unwrap_or_default();
+            if let Some(given) = self.options.language {
+                let languages = vec![given; next.len()];
+                return Ok(Some((next, languages)).filter(|(next, _)| !next.is_empty()));
+            }
+            heard.extend(hear(&next, &self.options, model, cancel)?);
+            chunks.extend(next);
+            if chunks.is_empty() {
+                return Ok(None);
+            }
+            let (mut languages, settled) = stretch::choose(&heard, self.language);
+            let ready = if goes_on { settled } else { chunks.len() };
+            if ready == 0 {
+                continue;
+            }
+            self.waiting = (chunks.split_off(ready), heard.split_off(ready));
+            languages.truncate(ready);
+            self.language = languages.last().copied();
+            return Ok(Some((chunks, languages)));
+        }
+    }
+
     /// Recognises chunks; results are in their order. What was said and left out is tried again by itself.
     fn recognise(
-        &mut self,
+        &self,
         chunks: &[Chunk],
+        languages: &[Language],
         model: &mut Model,
         cancel: &Cancel,
     ) -> Result<Vec<Recognised>, Error> {
-        let languages = self.languages(chunks, model, cancel)?;
         let options = &self.options;
-        let mut made = recognise(chunks, &languages, options, model, cancel)?;
+        let mut made = recognise(chunks, languages, options, model, cancel)?;
         model.0.forget();
         let rounds: &[bool] = if model.0.leaves_out() {
             &[true, false]
@@ -125,26 +152,9 @@ impl Transcriber {
             &[]
         };
         for &joined in rounds {
-            fill(
-                &mut made, chunks, &languages, joined, options, model, cancel,
-            )?;
+            fill(&mut made, chunks, languages, joined, options, model, cancel)?;
         }
         Ok(made)
-    }
-
-    /// The language of each chunk: the one given, or what is heard.
-    fn languages(
-        &mut self,
-        chunks: &[Chunk],
-        model: &mut Model,
-        cancel: &Cancel,
-    ) -> Result<Vec<Language>, Error> {
-        if let Some(given) = self.options.language {
-            return Ok(vec![given; chunks.len()]);
-        }
-        let chosen = stretch::choose(&hear(chunks, &self.options, model, cancel)?, self.language);
-        self.language = chosen.last().copied().or(self.language);
-        Ok(chosen)
     }
 
     /// How much of the selection has been recognised, ms.
@@ -154,7 +164,7 @@ impl Transcriber {
 
     /// What the recording is.
     pub fn info(&self) -> &audio::Info {
-        self.speech.reader.info()
+        self.speech.info()
     }
 
     /// The language of the first minutes with speech, without recognising it; `None` if nobody speaks.
@@ -174,7 +184,7 @@ impl Transcriber {
         let heard = hear(&chunks, &self.options, model, cancel)?;
         model.0.forget();
         let total: f32 = heard.iter().map(|h| h.seconds).sum();
-        let chosen = stretch::choose(&heard, None);
+        let (chosen, _) = stretch::choose(&heard, None);
         let spoken = |language: Language| -> f32 {
             let own = heard.iter().zip(&chosen).filter(|(_, l)| **l == language);
             own.map(|(h, _)| h.seconds).sum()
@@ -207,122 +217,6 @@ impl Transcriber {
             }
         };
         made.words.into_iter().map(place).collect()
-    }
-}
-
-/// Finds speech in a stream and packs it into chunks.
-struct SpeechStream {
-    reader: Reader<'static>,
-    /// Samples of the window; the first has the number `origin`, a multiple of the VAD's window.
-    samples: Vec<f32>,
-    origin: u64,
-    /// Speech probabilities of the window.
-    probabilities: Vec<f32>,
-    ended: bool,
-    started: bool,
-}
-
-impl SpeechStream {
-    fn new(reader: Reader<'static>) -> Self {
-        SpeechStream {
-            reader,
-            samples: Vec::new(),
-            origin: 0,
-            probabilities: Vec::new(),
-            ended: false,
-            started: false,
-        }
-    }
-
-    fn read_ms(&self) -> u64 {
-        (self.origin + self.samples.len() as u64) / 16
-    }
-
-    /// The chunks of the next window that has any; `None` at the end.
-    fn next_chunks(
-        &mut self,
-        max_ms: u64,
-        vad: &mut Vad,
-        cancel: &Cancel,
-    ) -> Result<Option<Vec<Chunk>>, Error> {
-        if !std::mem::replace(&mut self.started, true) {
-            vad.reset();
-        }
-        while !self.ended {
-            self.fill(vad, cancel)?;
-            let chunks = self.cut(max_ms);
-            if !chunks.is_empty() {
-                return Ok(Some(chunks));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Reads until the window is full or the recording ends.
-    fn fill(&mut self, vad: &mut Vad, cancel: &Cancel) -> Result<(), Error> {
-        while self.samples.len() < WINDOW && !self.ended {
-            cancel.check()?;
-            let before = self.samples.len();
-            while self.samples.len() < before + BLOCK {
-                let missing = before + BLOCK - self.samples.len();
-                if self
-                    .reader
-                    .read(&mut self.samples, missing, cancel.flag())?
-                    == 0
-                {
-                    self.ended = true;
-                    break;
-                }
-            }
-            self.probabilities
-                .extend(vad.probabilities(&self.samples[before..], cancel)?);
-        }
-        Ok(())
-    }
-
-    /// Cuts the speech of the window into chunks, and keeps what the next window may continue.
-    fn cut(&mut self, max_ms: u64) -> Vec<Chunk> {
-        let origin_ms = self.origin / 16;
-        let shift = |s: Span| Span {
-            start_ms: s.start_ms + origin_ms,
-            end_ms: s.end_ms + origin_ms,
-        };
-        let spans: Vec<Span> = vad::spans(&self.probabilities, &VAD)
-            .into_iter()
-            .map(shift)
-            .collect();
-        let quietest = |from, to| pack::quietest(&self.samples, origin_ms, from, to);
-        let mut plans = pack::plan(&spans, max_ms, quietest);
-        let held_ms = if self.ended {
-            None
-        } else {
-            hold_back(&mut plans, self.read_ms())
-        };
-        let done_ms = plans
-            .last()
-            .and_then(|p| p.last())
-            .map_or(origin_ms, |s| s.end_ms);
-        let is_speech = |ms: u64| {
-            let window = (ms.saturating_sub(origin_ms) / vad::WINDOW_MS) as usize;
-            (self.probabilities.get(window)).is_some_and(|p| *p >= VAD.threshold)
-        };
-        let chunks = plans
-            .iter()
-            .map(|plan| pack::chunk(plan, &self.samples, self.origin, is_speech))
-            .collect();
-        let tail_ms = self.read_ms().saturating_sub(OVERLAP as u64 / 16);
-        self.forget(held_ms.unwrap_or(done_ms.max(tail_ms)));
-        chunks
-    }
-
-    /// Drops whole VAD windows before a time.
-    fn forget(&mut self, before_ms: u64) {
-        let samples = (before_ms * 16).saturating_sub(self.origin) as usize;
-        let windows = samples.div_ceil(vad::WINDOW).min(self.probabilities.len());
-        self.probabilities.drain(..windows);
-        self.samples
-            .drain(..(windows * vad::WINDOW).min(self.samples.len()));
-        self.origin += (windows * vad::WINDOW) as u64;
     }
 }
 
@@ -442,25 +336,4 @@ fn fill(
         words.sort_by(|a, b| a.start.total_cmp(&b.start));
     }
     Ok(())
-}
-
-/// Takes from the plans what the next window may continue, and returns where that begins: the last chunk, which is not
-/// full, or if it is the only one, its last stretch if that still goes on at the end of the window.
-fn hold_back(plans: &mut Vec<Vec<Span>>, end_ms: u64) -> Option<u64> {
-    if plans.len() > 1 {
-        return plans
-            .pop()
-            .and_then(|last| last.first().map(|s| s.start_ms));
-    }
-    let only = plans.first_mut()?;
-    let goes_on = only
-        .last()
-        .is_some_and(|s| s.end_ms + VAD.min_silence_ms + VAD.pad_ms >= end_ms);
-    let held = if goes_on {
-        only.pop().map(|s| s.start_ms)
-    } else {
-        None
-    };
-    plans.retain(|p| !p.is_empty());
-    held
 }

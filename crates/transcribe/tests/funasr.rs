@@ -276,7 +276,7 @@ fn a_folder_that_lacks_something_says_what() {
             "paraformer-funasr",
             "model.onnx",
             None,
-            "model.onnx (SenseVoice, Paraformer)",
+            "model.onnx (SenseVoice, Paraformer, NeMo CTC)",
         ),
     ] {
         let damaged = Damaged::new(name, file, content);

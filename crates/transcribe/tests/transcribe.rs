@@ -309,6 +309,32 @@ fn long_recordings_keep_text_and_times() {
     assert!(rate < 0.128, "WER {rate}");
 }
 
+/// Where they are wanted soon, the first sentences of ten minutes take a small part of the work, in the language that all of it tells.
+#[test]
+fn first_sentences_come_before_the_rest_is_heard() {
+    let mut recogniser = Recogniser::open("whisper-base");
+    let clip = testing::clip("conversation.wav");
+    let samples: Vec<f32> = clip.iter().cycle().take(600 * RATE).copied().collect();
+    let wav: Arc<[u8]> = Arc::from(audio::wav::write(&samples, RATE as u32));
+    let (model, vad, cancel) = (&mut recogniser.model, &mut recogniser.vad, Cancel::new());
+    let mut first = |soon: bool| {
+        let input = audio::Input::Bytes(wav.clone());
+        let reader = audio::Reader::open(&input, &audio::Selection::default()).unwrap();
+        let transcriber = Transcriber::new(reader, 0, Options::default());
+        let mut transcriber = if soon {
+            transcriber.soon()
+        } else {
+            transcriber
+        };
+        let found = transcriber.next(model, vad, &cancel).unwrap().unwrap();
+        (found, transcriber.done_ms())
+    };
+    let ((found, done_ms), (_, usual_ms)) = (first(true), first(false));
+    assert!(!found.is_empty() && found.iter().all(|s| s.language.code() == "en"));
+    assert!(done_ms <= 20_000, "{done_ms} ms were recognised");
+    assert!(usual_ms > 4 * done_ms, "{usual_ms} ms were recognised");
+}
+
 /// When the first word of each clip begins, ms, by its name.
 fn word_onsets() -> serde_json::Map<String, serde_json::Value> {
     let golden: serde_json::Value = serde_json::from_value(testing::golden("word_onsets")).unwrap();

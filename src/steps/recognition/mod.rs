@@ -8,7 +8,7 @@ use std::sync::Arc;
 use audio::{Info, Input, Reader, Selection};
 use diarize::Diarization;
 use transcribe::speakers::{Attribution, Spoken};
-use transcribe::{Detected, Sentence, Transcriber};
+use transcribe::{Detected, Language, Sentence, Transcriber};
 use vad::Vad;
 
 use crate::call::arguments::{Call, Source};
@@ -99,6 +99,8 @@ pub struct Recognition {
     library: Option<Names>,
     /// Who speaks on the current channel.
     speakers: Arc<Speakers>,
+    /// Whether the first sentences are wanted before the others.
+    soon: bool,
     /// What the recognition depends on beside the recording and the channel.
     detail: String,
     counted: bool,
@@ -126,6 +128,8 @@ impl Recognition {
         let name = call.model.as_deref().unwrap_or(DEFAULT_MODEL);
         let model = Model::find(name, Task::SpeechRecognition)?;
         options.itn = own.itn.or(model.itn);
+        let known = model.languages.iter().map(|code| Language::parse(code));
+        options.languages = known.filter_map(Result::ok).collect();
         let detector = Model::find("vad", Task::VoiceActivityDetection)?;
         let selection = Common {
             channel: single(common.channel),
@@ -194,6 +198,7 @@ impl Recognition {
             shape,
             library,
             speakers: Arc::default(),
+            soon: false,
             detail,
             counted: false,
             number: 1,
@@ -201,6 +206,12 @@ impl Recognition {
             model,
             vad,
         })
+    }
+
+    /// The first sentences are wanted soon. Where voices are told apart all of the recording is heard first, and nothing is won.
+    pub fn soon(self) -> Self {
+        let soon = matches!(self.telling, Telling::No | Telling::ByChannel);
+        Self { soon, ..self }
     }
 
     /// The next sentences; `None` at the end.
@@ -277,7 +288,12 @@ impl Recognition {
         if !std::mem::replace(&mut self.counted, true) {
             stats::CALLS.add(1);
         }
-        Ok(Work::Now(self.transcriber(channel)?, Vec::new()))
+        let transcriber = self.transcriber(channel)?;
+        let transcriber = match std::mem::take(&mut self.soon) {
+            true => transcriber.soon(),
+            false => transcriber,
+        };
+        Ok(Work::Now(transcriber, Vec::new()))
     }
 
     /// The language of the first speech; `None` if nobody speaks.

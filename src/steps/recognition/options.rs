@@ -110,6 +110,7 @@ impl RecognitionOptions {
             beam_size: self.beam_size.map(|n| n as usize),
             temperature: self.temperature,
             itn: self.itn,
+            languages: Vec::new(), // the model's
         })
     }
 

@@ -5,7 +5,7 @@
 use onnx::Cancel;
 use ort::value::TensorRef;
 
-use super::{Batch, MAX_CHUNK_MS, Network, check, finish, languages, log_prob, most};
+use super::{Batch, MAX_CHUNK_MS, Network, check, ctc, finish, languages, logits};
 use crate::Error;
 use crate::family::{Family, Options, Recognised};
 use crate::languages::Language;
@@ -16,8 +16,6 @@ use crate::words::{self, ChunkWord, Token};
 const PREFIX: usize = 4;
 /// The token between two of the same.
 const BLANK: usize = 0;
-/// Most that a token is said before and after its peak, s.
-const REACH: f32 = 0.24;
 
 /// A SenseVoice model.
 pub struct SenseVoice {
@@ -127,15 +125,8 @@ impl SenseVoice {
         ];
         let step = network.front.step();
         let outputs = network.session.run(inputs, cancel)?;
-        let (shape, logits) = outputs[0].try_extract_tensor::<f32>()?;
-        let (frames, width) = match shape[..] {
-            [n, frames, width]
-                if n as usize == chunks && width as usize == network.tokenizer.len() =>
-            {
-                (frames as usize, width as usize)
-            }
-            _ => return Err(Error::inference("SenseVoice's logits have another shape")),
-        };
+        let width = network.tokenizer.len();
+        let (logits, frames) = logits(&outputs[0], chunks, width)?;
         let mut all = Vec::with_capacity(chunks);
         for (chunk, &length) in logits.chunks_exact(frames * width).zip(&batch.lengths) {
             let rows: Vec<&[f32]> = chunk.chunks_exact(width).take(length + PREFIX).collect();
@@ -144,7 +135,7 @@ impl SenseVoice {
                 None => Default::default(),
             };
             all.push(Heard {
-                tokens: tokens(&rows, step)?,
+                tokens: ctc::tokens(&rows, PREFIX, BLANK, step)?,
                 languages: spoken,
                 no_speech,
             });
@@ -179,40 +170,6 @@ fn tags(
     found.retain(|(_, p)| p.is_finite());
     found.sort_by(|a, b| b.1.total_cmp(&a.1));
     (found, silence / (total + silence).max(f32::MIN_POSITIVE))
-}
-
-/// The tokens of frames, the four tags among them first: the most probable one of each frame, a run of the same once, without
-/// blanks. A token is heard most where it is most probable, and reaches to the middle between its neighbours' peaks.
-fn tokens(frames: &[&[f32]], step: f32) -> Result<Vec<Token>, Error> {
-    let (mut tokens, mut before): (Vec<Token>, usize) = (Vec::new(), BLANK);
-    for (i, logits) in frames.iter().enumerate() {
-        let id = most(logits)?;
-        if i >= PREFIX && id != BLANK {
-            let log_prob = log_prob(logits, id);
-            let token = Token {
-                id: id as u32,
-                log_prob,
-                start: 0.0,
-                end: 0.0,
-                peak: (i - PREFIX) as f32 * step,
-            };
-            match tokens.last_mut() {
-                Some(last) if id == before && log_prob > last.log_prob => *last = token,
-                _ if id != before => tokens.push(token),
-                _ => (), // the run goes on, maybe from the tags
-            }
-        }
-        before = id;
-    }
-    let peaks: Vec<f32> = tokens.iter().map(|t| t.peak).collect();
-    for (i, token) in tokens.iter_mut().enumerate() {
-        let middle = |other: Option<&f32>| other.map(|p| (p + token.peak) / 2.0);
-        let before = middle(i.checked_sub(1).and_then(|i| peaks.get(i))).unwrap_or(0.0);
-        let after = middle(peaks.get(i + 1)).unwrap_or(f32::MAX);
-        token.start = before.max(token.peak - REACH);
-        token.end = after.min(token.peak + REACH);
-    }
-    Ok(tokens)
 }
 
 impl Family for SenseVoice {
@@ -289,45 +246,6 @@ impl Family for SenseVoice {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Frames in which a token of six has the probability 0.9 or so.
-    fn frames(ids: &[usize]) -> Vec<Vec<f32>> {
-        let frame = |&id: &usize| (0..6).map(|i| if i == id { 4.0 } else { 0.0 }).collect();
-        ids.iter().map(frame).collect()
-    }
-
-    fn decoded(ids: &[usize]) -> Vec<(u32, f32, f32)> {
-        let frames = frames(ids);
-        let rows: Vec<&[f32]> = frames.iter().map(Vec::as_slice).collect();
-        let tokens = tokens(&rows, 0.06).unwrap();
-        let round = |x: f32| (x * 1000.0).round() / 1000.0;
-        tokens
-            .iter()
-            .map(|t| (t.id, round(t.start), round(t.end)))
-            .collect()
-    }
-
-    #[test]
-    fn runs_are_one_token_blanks_none_and_the_tags_are_left_out() {
-        let got = decoded(&[5, 5, 5, 5, 0, 1, 1, 0, 1, 2, 0]);
-        assert_eq!(got, [(1, 0.0, 0.15), (1, 0.15, 0.27), (2, 0.27, 0.54)]);
-        assert_eq!(decoded(&[5, 5, 5, 5, 5, 5, 0]), []); // the last tag goes on
-        assert_eq!(decoded(&[5, 5]), []);
-    }
-
-    #[test]
-    fn a_token_far_from_others_reaches_only_so_far() {
-        let mut ids = vec![5, 5, 5, 5];
-        ids.extend([0; 20]);
-        ids.push(3);
-        assert_eq!(decoded(&ids), [(3, 0.96, 1.44)]);
-    }
-
-    #[test]
-    fn what_is_no_number_is_an_error_not_a_word() {
-        let rows = [[f32::NAN; 6].as_slice(); 6];
-        assert!(tokens(&rows, 0.06).is_err());
-    }
 
     #[test]
     fn languages_share_one_and_silence_is_told_apart() {

@@ -1,10 +1,12 @@
-//! FunASR's models without a text decoder that goes token by token: SenseVoice and Paraformer, as FunASR and sherpa-onnx
-//! export them: one graph from features to the logits of all tokens.
+//! Models without a text decoder that goes token by token: FunASR's SenseVoice and Paraformer, NeMo's CTC models, as their makers
+//! and sherpa-onnx export them: one graph from features to the logits of all tokens.
 //!
-//! `frontend.rs`: samples to features; `sense_voice.rs` and `paraformer.rs`: what each network takes, and its logits to words.
-//! This file: the folder of a model, batches, and what both have in common.
+//! `lfr.rs`: FunASR's features; `sense_voice.rs`, `paraformer.rs`, `nemo.rs`: what each network takes, and its logits to words;
+//! `ctc.rs`: frames to tokens. This file: the folder of a model, batches, and what all have in common.
 
-mod frontend;
+mod ctc;
+mod lfr;
+mod nemo;
 mod paraformer;
 mod sense_voice;
 
@@ -21,7 +23,8 @@ use crate::pack::Chunk;
 use crate::tokenizer::Tokenizer;
 use crate::words::ChunkWord;
 use crate::{hanzi, onset};
-use frontend::{Cmvn, FrontEnd};
+use lfr::{Cmvn, FrontEnd};
+use nemo::{Mels, NemoCtc};
 use paraformer::Paraformer;
 use sense_voice::SenseVoice;
 
@@ -36,9 +39,9 @@ const GRAPHS: [&str; 6] = [
 ];
 /// Longest chunk, ms: what SenseVoice was trained on.
 const MAX_CHUNK_MS: u64 = 30_000;
-/// Most rows of features, filled up to the longest, that go through a network together: SenseVoice's logits take 100 kB each.
-const BATCH_ROWS: usize = 1_000;
-/// The languages of both networks; a Paraformer may know fewer.
+/// Most audio, filled up to the longest, that goes through a network together, s: SenseVoice's logits take 100 kB for 60 ms.
+const BATCH_S: f32 = 60.0;
+/// The languages of FunASR's networks; a Paraformer may know fewer.
 const CODES: [&str; 5] = ["zh", "en", "yue", "ja", "ko"];
 
 /// The graph in a folder of such a model.
@@ -47,8 +50,8 @@ pub fn graph(folder: &Path) -> Option<PathBuf> {
     paths.find(|path| path.is_file())
 }
 
-/// Opens a folder: the graph, `tokens.json` or `tokens.txt`, and `am.mvn` with `config.yaml` unless the graph's metadata say
-/// what these do.
+/// Opens a folder: the graph, `tokens.json` or `tokens.txt`, and for FunASR's `am.mvn` with `config.yaml` unless the graph's
+/// metadata say what these do.
 ///
 /// # Errors
 /// [`onnx::Error::Model`] says what is missing or of the wrong shape.
@@ -65,17 +68,20 @@ pub fn open(
         let reason = "it takes hotwords (bias_embed), a contextual Paraformer: its export without them can be registered";
         return Err(onnx::Error::model(graph, reason));
     }
+    if given == 2 && nemo::is_one(&session) {
+        return Ok(Box::new(NemoCtc::open(session, folder)?));
+    }
     if given == 4 && has("language") {
-        let network = Network::open(session, folder)?;
+        let network = Network::of_funasr(session, folder)?;
         return Ok(Box::new(SenseVoice::open(network)));
     }
     if given == 2 && made >= 2 {
-        let network = Network::open(session, folder)?;
+        let network = Network::of_funasr(session, folder)?;
         return Ok(Box::new(Paraformer::open(network)));
     }
     let reason = format!(
         "its inputs {:?} and outputs {:?} are neither SenseVoice's (features, lengths, language, textnorm) nor Paraformer's \
-         (features, lengths; logits, token_num)",
+         (features, lengths; logits, token_num), and its metadata have no model_type of NeMo's CTC models",
         names(session.inputs()),
         names(session.outputs())
     );
@@ -86,10 +92,49 @@ fn names(outlets: &[Outlet]) -> Vec<&str> {
     outlets.iter().map(Outlet::name).collect()
 }
 
+/// Samples to features, row by row.
+enum Front {
+    Lfr(FrontEnd),
+    Mels(Mels),
+}
+
+impl Front {
+    /// Numbers in a row.
+    fn width(&self) -> usize {
+        match self {
+            Front::Lfr(front) => front.width(),
+            Front::Mels(front) => front.width(),
+        }
+    }
+
+    /// Which dimension of the network's input these are.
+    fn axis(&self) -> usize {
+        match self {
+            Front::Lfr(_) => 2,
+            Front::Mels(_) => 1,
+        }
+    }
+
+    /// Seconds between two rows.
+    fn step(&self) -> f32 {
+        match self {
+            Front::Lfr(front) => front.step(),
+            Front::Mels(front) => front.step(),
+        }
+    }
+
+    fn compute(&mut self, samples: &[f32]) -> Vec<f32> {
+        match self {
+            Front::Lfr(front) => front.compute(samples),
+            Front::Mels(front) => front.compute(samples),
+        }
+    }
+}
+
 /// A graph with its front end and vocabulary.
 struct Network {
     session: Session,
-    front: FrontEnd,
+    front: Front,
     tokenizer: Tokenizer,
     /// `config.yaml`, empty if there is none.
     config: String,
@@ -104,7 +149,8 @@ struct Batch {
 }
 
 impl Network {
-    fn open(session: Session, folder: &Path) -> Result<Self, onnx::Error> {
+    /// FunASR's front end, by what is in the folder.
+    fn of_funasr(session: Session, folder: &Path) -> Result<Self, onnx::Error> {
         let text = |name: &str| {
             let path = folder.join(name);
             let read = |path: &Path| {
@@ -141,6 +187,17 @@ impl Network {
                 format!("am.mvn or the graph's metadata are not two lists of {width} numbers");
             onnx::Error::model(folder, reason)
         })?;
+        let front = Front::Lfr(FrontEnd::new(window, shift, cmvn));
+        Network::new(session, folder, front, config)
+    }
+
+    /// With the vocabulary in the folder.
+    fn new(
+        session: Session,
+        folder: &Path,
+        front: Front,
+        config: String,
+    ) -> Result<Self, onnx::Error> {
         let vocabulary = ["tokens.json", "tokens.txt"].map(|name| folder.join(name));
         let vocabulary = vocabulary.iter().find(|p| p.exists()).ok_or_else(|| {
             onnx::Error::model(folder, "the folder holds no tokens.json or tokens.txt")
@@ -148,7 +205,7 @@ impl Network {
         let tokenizer = Tokenizer::open_list(vocabulary)?;
         let network = Network {
             session,
-            front: FrontEnd::new(window, shift, cmvn),
+            front,
             tokenizer,
             config,
         };
@@ -159,9 +216,9 @@ impl Network {
     /// That the graph takes the front end's features and gives logits of the vocabulary, where it tells.
     fn check(&self) -> Result<(), onnx::Error> {
         let wrong = |reason: String| Err(onnx::Error::model(self.session.path(), reason));
-        let last = |outlet: Option<&Outlet>| {
+        let size = |outlet: Option<&Outlet>, axis: usize| {
             let shape = outlet.and_then(|o| o.dtype().tensor_shape())?;
-            (shape.len() == 3).then(|| shape[2])
+            (shape.len() == 3).then(|| shape[axis])
         };
         let is_float = |outlet: Option<&Outlet>| {
             outlet.and_then(|o| o.dtype().tensor_type()) == Some(TensorElementType::Float32)
@@ -170,17 +227,22 @@ impl Network {
             self.session.inputs().first(),
             self.session.outputs().first(),
         );
-        let width = self.front.width();
-        match last(features) {
+        let (width, axis) = (self.front.width(), self.front.axis());
+        match size(features, axis) {
             Some(n) if is_float(features) && (n < 0 || n == width as i64) => (),
             given => {
+                let layout = if axis == 1 {
+                    format!("{width}, T")
+                } else {
+                    format!("T, {width}")
+                };
                 return wrong(format!(
-                    "features are [N, T, {width}] in float32, its first input takes another type or width ({given:?})"
+                    "features are [N, {layout}] in float32, its first input takes another type or width ({given:?})"
                 ));
             }
         }
         let known = self.tokenizer.len();
-        match last(logits) {
+        match size(logits, 2) {
             Some(n) if is_float(logits) && (n < 0 || n == known as i64) => Ok(()),
             given => wrong(format!(
                 "the vocabulary has {known} tokens, the logits are no float32 [N, T, {known}] ({given:?})"
@@ -191,6 +253,7 @@ impl Network {
     /// Chunks as input, in batches of those behind each other; with their places. Chunks without a row are in none.
     fn batches(&mut self, chunks: &[Chunk]) -> Vec<(Vec<usize>, Batch)> {
         let width = self.front.width();
+        let most_rows = (BATCH_S / self.front.step()).round() as usize;
         let mut groups: Vec<(Vec<usize>, Vec<Vec<f32>>, usize)> = Vec::new();
         for (i, chunk) in chunks.iter().enumerate() {
             let features = self.front.compute(&chunk.samples);
@@ -199,7 +262,7 @@ impl Network {
                 continue;
             }
             match groups.last_mut() {
-                Some((places, all, most)) if rows.max(*most) * (all.len() + 1) <= BATCH_ROWS => {
+                Some((places, all, most)) if rows.max(*most) * (all.len() + 1) <= most_rows => {
                     places.push(i);
                     all.push(features);
                     *most = rows.max(*most);
@@ -288,12 +351,27 @@ fn log_prob(logits: &[f32], token: usize) -> f32 {
     (-total.ln()).clamp(f32::MIN, 0.0)
 }
 
+/// Logits by chunk, row and token: their rows of a chunk and their width.
+fn logits<'a>(
+    value: &'a DynValue,
+    chunks: usize,
+    vocabulary: usize,
+) -> Result<(&'a [f32], usize), Error> {
+    let (shape, logits) = value.try_extract_tensor::<f32>()?;
+    match shape[..] {
+        [n, rows, width] if n as usize == chunks && width as usize == vocabulary => {
+            Ok((logits, rows as usize))
+        }
+        _ => Err(Error::inference("the network's logits have another shape")),
+    }
+}
+
 /// The languages of [`CODES`].
 fn languages() -> impl Iterator<Item = Language> {
     CODES.iter().filter_map(|code| Language::parse(code).ok())
 }
 
-/// That a network can do what is asked for.
+/// That one of FunASR's networks can do what is asked for.
 fn check(options: &Options) -> Result<(), Error> {
     let unknown = (options.language).is_some_and(|wanted| languages().all(|l| l != wanted));
     if unknown || options.task == Task::Translate {
@@ -305,7 +383,7 @@ fn check(options: &Options) -> Result<(), Error> {
     Ok(())
 }
 
-/// What both networks' words go through at last: the script, the pauses around them, and whether they can have been said.
+/// What all networks' words go through at last: the script, the pauses around them, and whether they can have been said.
 fn finish(
     mut words: Vec<ChunkWord>,
     language: Language,

@@ -5,7 +5,7 @@
 use onnx::Cancel;
 use ort::value::{DynValue, TensorRef};
 
-use super::{Batch, MAX_CHUNK_MS, Network, check, entry, finish, log_prob, most};
+use super::{Batch, MAX_CHUNK_MS, Network, check, entry, finish, log_prob, logits, most};
 use crate::Error;
 use crate::family::{Family, Options, Recognised};
 use crate::languages::Language;
@@ -96,15 +96,8 @@ impl Paraformer {
         ];
         let step = network.front.step();
         let outputs = network.session.run(inputs, cancel)?;
-        let (shape, logits) = outputs[0].try_extract_tensor::<f32>()?;
-        let (most_tokens, width) = match shape[..] {
-            [n, tokens, width]
-                if n as usize == chunks && width as usize == network.tokenizer.len() =>
-            {
-                (tokens as usize, width as usize)
-            }
-            _ => return Err(Error::inference("Paraformer's logits have another shape")),
-        };
+        let width = network.tokenizer.len();
+        let (logits, most_tokens) = logits(&outputs[0], chunks, width)?;
         let counts = numbers(&outputs[1])?;
         let fired = match outputs.get("us_cif_peak") {
             Some(value) => Some(value.try_extract_tensor::<f32>()?.1),
