@@ -352,11 +352,7 @@ fn log_prob(logits: &[f32], token: usize) -> f32 {
 }
 
 /// Logits by chunk, row and token: their rows of a chunk and their width.
-fn logits<'a>(
-    value: &'a DynValue,
-    chunks: usize,
-    vocabulary: usize,
-) -> Result<(&'a [f32], usize), Error> {
+fn logits(value: &DynValue, chunks: usize, vocabulary: usize) -> Result<(&[f32], usize), Error> {
     let (shape, logits) = value.try_extract_tensor::<f32>()?;
     match shape[..] {
         [n, rows, width] if n as usize == chunks && width as usize == vocabulary => {
