@@ -64,8 +64,9 @@ pub(crate) fn is_fragmented(input: &Input) -> io::Result<bool> {
     Ok(!children(input, 0..input.len()?, b"moof")?.is_empty())
 }
 
-/// Where another recording begins behind the boxes of this one. Fragments go on behind a second header: they are played.
-pub(crate) fn another(input: &Input) -> io::Result<Option<u64>> {
+/// Where another recording begins behind the boxes of this one, and whether one of them is broken. Fragments go on behind a second
+/// header: they are played.
+pub(crate) fn another(input: &Input) -> io::Result<(Option<u64>, bool)> {
     let all = input.len()?;
     let (mut end, mut fragmented) = (0, false);
     for _ in 0..MAX_BOXES {
@@ -73,18 +74,18 @@ pub(crate) fn another(input: &Input) -> io::Result<Option<u64>> {
         let size = match number(&header, 0, 4) {
             Some(1) => number(&header, 8, 8).unwrap_or(0),
             Some(size) => size,
-            None => return Ok(None),
+            None => return Ok((None, true)),
         };
         if end > 0 && sniff::begins_recording(&header) {
-            return Ok(Some(end).filter(|_| !fragmented));
+            return Ok((Some(end).filter(|_| !fragmented), false));
         }
         fragmented |= header.get(4..8) == Some(b"moof");
         match end.checked_add(size) {
             Some(next) if size >= 8 && next < all => end = next,
-            _ => return Ok(None),
+            next => return Ok((None, next != Some(all))),
         }
     }
-    Ok(None)
+    Ok((None, false))
 }
 
 /// Bodies of the boxes of one type inside a range.

@@ -92,6 +92,9 @@ impl Input {
     }
 }
 
+/// Bytes that are read instead of those at a place of the input.
+pub(crate) type Patch = (u64, [u8; 8]);
+
 /// A header made up here, then a window of an [`Input`], as one seekable stream. It counts what it reads and fails once `stop` is set.
 pub(crate) struct Source<'s> {
     input: Input,
@@ -100,6 +103,7 @@ pub(crate) struct Source<'s> {
     position: u64,
     read: Arc<AtomicU64>,
     stop: Option<&'s AtomicBool>,
+    patches: Vec<Patch>,
 }
 
 impl<'s> Source<'s> {
@@ -117,7 +121,14 @@ impl<'s> Source<'s> {
             position: 0,
             read,
             stop,
+            patches: Vec::new(),
         }
+    }
+
+    /// With other bytes at some places.
+    pub(crate) fn patched(mut self, patches: Vec<Patch>) -> Self {
+        self.patches = patches;
+        self
     }
 
     /// The input, which part of it there is, and what stops reading.
@@ -143,7 +154,15 @@ impl Read for Source<'_> {
             .unwrap_or_default();
         let count = if header.is_empty() {
             let offset = self.window.start + (self.position - self.header.len() as u64);
-            self.input.read_at(&mut buf[..wanted], offset)?
+            let count = self.input.read_at(&mut buf[..wanted], offset)?;
+            for (at, bytes) in &self.patches {
+                for (place, byte) in (*at..).zip(bytes) {
+                    if let Some(n) = place.checked_sub(offset).filter(|n| *n < count as u64) {
+                        buf[n as usize] = *byte;
+                    }
+                }
+            }
+            count
         } else {
             let count = wanted.min(header.len());
             buf[..count].copy_from_slice(&header[..count]);

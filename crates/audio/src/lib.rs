@@ -18,6 +18,7 @@ mod error;
 pub mod fbank;
 mod fence;
 pub mod flac;
+mod fragments;
 mod frames;
 mod holes;
 mod input;

@@ -19,6 +19,7 @@ use crate::amr::Band;
 use crate::clusters::{self, Clusters};
 use crate::codec::{CODECS, FORMATS, codec_name, container_name};
 use crate::fence::fenced;
+use crate::fragments::Fragments;
 use crate::frames::FrameReader;
 use crate::holes::Notes;
 use crate::input::Source;
@@ -69,10 +70,10 @@ pub(crate) fn open<'s>(
     let promised = known.as_ref().and_then(|known| known.promised);
     let call = known.as_ref().and_then(|known| known.call);
     let notes = Arc::new(Notes::default());
-    let another = match &known {
-        Some(known) => known.another,
+    let (another, broken) = match &known {
+        Some(known) => (known.another, false),
         None if sniff::known_container(&head) == Some("mp4") => edits::another(input)?,
-        None => None,
+        None => (None, false),
     };
     if let Some(another) = another {
         let behind = input.len()?.saturating_sub(another);
@@ -157,6 +158,13 @@ pub(crate) fn open<'s>(
                 format
             };
             (Box::new(Mender::new(format, numbered)), container)
+        }
+        "mp4" => {
+            let of = (input, &again.1, &again.2, stop);
+            (
+                Box::new(Fragments::new(of, &notes, format, broken)),
+                container,
+            )
         }
         "ogg" => {
             let (untimed, from_zero) = ogg::untimed(input)?;
