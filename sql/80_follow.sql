@@ -96,29 +96,37 @@ AS $$
 $$;
 COMMENT ON FUNCTION ai_audio.step_columns(text, text, integer) IS 'the columns of results of a step of followed tables';
 
+-- These three, and columns_read, are called by each trigger: PL/pgSQL keeps their plans, SQL would make them anew.
+
 -- The columns of the key as they are called now, in the order of the jobs' key columns.
 CREATE FUNCTION ai_audio.key_columns(source regclass, key_index text) RETURNS text[]
-  LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+  LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT array_agg(a.attname::text ORDER BY k.n)
-  FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid, unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, n), pg_attribute a
-  WHERE i.indrelid = source AND CASE WHEN key_index IS NULL THEN i.indisprimary ELSE c.relname = key_index END
-    AND k.n <= i.indnkeyatts AND a.attrelid = source AND a.attnum = k.attnum
+BEGIN
+  RETURN (SELECT array_agg(a.attname::text ORDER BY k.n)
+    FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid, unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, n), pg_attribute a
+    WHERE i.indrelid = source AND CASE WHEN key_index IS NULL THEN i.indisprimary ELSE c.relname = key_index END
+      AND k.n <= i.indnkeyatts AND a.attrelid = source AND a.attnum = k.attnum);
+END
 $$;
 COMMENT ON FUNCTION ai_audio.key_columns(regclass, text) IS 'the columns of the key of a followed table';
 
 -- "a.x = b.y AND ...".
 CREATE FUNCTION ai_audio.key_join(a text, a_columns text[], b text, b_columns text[]) RETURNS text
-  LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+  LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT string_agg(format('%s.%I = %s.%I', a, x, b, y), ' AND ') FROM unnest(a_columns, b_columns) AS k(x, y)
+BEGIN
+  RETURN (SELECT string_agg(format('%s.%I = %s.%I', a, x, b, y), ' AND ') FROM unnest(a_columns, b_columns) AS k(x, y));
+END
 $$;
 COMMENT ON FUNCTION ai_audio.key_join(text, text[], text, text[]) IS 'the condition that two keys are the same';
 
 CREATE FUNCTION ai_audio.key_list(columns text[], prefix text DEFAULT '') RETURNS text
-  LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+  LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT string_agg(prefix || quote_ident(c), ', ' ORDER BY n) FROM unnest(columns) WITH ORDINALITY k(c, n)
+BEGIN
+  RETURN (SELECT string_agg(prefix || quote_ident(c), ', ' ORDER BY n) FROM unnest(columns) WITH ORDINALITY k(c, n));
+END
 $$;
 COMMENT ON FUNCTION ai_audio.key_list(text[], text) IS 'columns, separated by commas';
 
@@ -145,11 +153,13 @@ COMMENT ON FUNCTION ai_audio.parts_changed(ai_audio.followed) IS 'whether a foll
 
 -- The columns of a table that a view reads.
 CREATE FUNCTION ai_audio.columns_read(view regclass, source regclass) RETURNS SETOF text
-  LANGUAGE sql STABLE PARALLEL SAFE ROWS 10 SET search_path = pg_catalog, pg_temp
+  LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 10 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT DISTINCT a.attname::text FROM pg_rewrite w JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+BEGIN
+  RETURN QUERY SELECT DISTINCT a.attname::text FROM pg_rewrite w JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
   JOIN pg_attribute a ON d.refclassid = 'pg_class'::regclass AND a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-  WHERE w.ev_class = view AND d.refobjid = source AND d.refobjsubid > 0 AND NOT a.attisdropped
+  WHERE w.ev_class = view AND d.refobjid = source AND d.refobjsubid > 0 AND NOT a.attisdropped;
+END
 $$;
 COMMENT ON FUNCTION ai_audio.columns_read(regclass, regclass) IS 'the columns of a table that a view reads';
 
