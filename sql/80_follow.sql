@@ -73,11 +73,14 @@ END
 $$;
 COMMENT ON FUNCTION ai_audio.own_follow(text) IS 'a followed table of the current user, by name';
 
+-- This and what follows is called by each trigger, or for each job: PL/pgSQL keeps plans, SQL would make them anew.
+
 -- Columns of results, per step.
 CREATE FUNCTION ai_audio.step_columns(step text, vector text, dimensions integer, OUT name text, OUT type text) RETURNS SETOF record
-  LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 10 SET search_path = pg_catalog, pg_temp
+  LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE ROWS 10 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT c.name, CASE WHEN c.step = 'voiceprint' THEN format('%s(%s)', vector, dimensions) WHEN c.type = 'vector' THEN vector ELSE c.type END
+BEGIN
+  RETURN QUERY SELECT c.name, CASE WHEN c.step = 'voiceprint' THEN format('%s(%s)', vector, dimensions) WHEN c.type = 'vector' THEN vector ELSE c.type END
   FROM (VALUES
     ('voiceprint', 'voiceprint', 'vector'),
     ('sentences', 'channel_id', 'integer'), ('sentences', 'sentence_id', 'integer'), ('sentences', 'speaker_id', 'integer'),
@@ -92,11 +95,10 @@ AS $$
     ('quality', 'reason', 'text'), ('quality', 'speakers', 'integer'),
     ('inspection', 'finding', 'integer'), ('inspection', 'result', 'jsonb')
   ) AS c(step, name, type)
-  WHERE c.step = step_columns.step
+  WHERE c.step = step_columns.step;
+END
 $$;
 COMMENT ON FUNCTION ai_audio.step_columns(text, text, integer) IS 'the columns of results of a step of followed tables';
-
--- These three, and columns_read, are called by each trigger: PL/pgSQL keeps their plans, SQL would make them anew.
 
 -- The columns of the key as they are called now, in the order of the jobs' key columns.
 CREATE FUNCTION ai_audio.key_columns(source regclass, key_index text) RETURNS text[]
@@ -132,22 +134,29 @@ COMMENT ON FUNCTION ai_audio.key_list(text[], text) IS 'columns, separated by co
 
 -- The partitions of a table, of all levels, without locks.
 CREATE FUNCTION ai_audio.parts(source regclass) RETURNS regclass[]
-  LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+  LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-  WITH RECURSIVE p AS (
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = source AND c.relkind = 'p') THEN
+    RETURN '{}';
+  END IF;
+  RETURN (WITH RECURSIVE p AS (
     SELECT i.inhrelid FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid AND c.relispartition WHERE i.inhparent = source
     UNION ALL SELECT i.inhrelid FROM pg_inherits i JOIN p ON i.inhparent = p.inhrelid)
-  SELECT coalesce(array_agg(inhrelid::regclass), '{}') FROM p
+  SELECT coalesce(array_agg(inhrelid::regclass), '{}') FROM p);
+END
 $$;
 COMMENT ON FUNCTION ai_audio.parts(regclass) IS 'the partitions of a table';
 
 -- No trigger tells that a partition came or went; this does.
 CREATE FUNCTION ai_audio.parts_changed(f ai_audio.followed) RETURNS boolean
-  LANGUAGE sql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+  LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT NOT (now.parts::oid[] @> f.parts::oid[] AND now.parts::oid[] <@ f.parts::oid[])
-    AND (SELECT count(*) FROM pg_class c WHERE c.oid IN (f.source, f.recordings)) = 2
-  FROM (SELECT ai_audio.parts(f.source) AS parts) now
+DECLARE
+  parts constant oid[] := ai_audio.parts(f.source);
+BEGIN
+  RETURN NOT (parts @> f.parts::oid[] AND parts <@ f.parts::oid[]) AND (SELECT count(*) FROM pg_class c WHERE c.oid IN (f.source, f.recordings)) = 2;
+END
 $$;
 COMMENT ON FUNCTION ai_audio.parts_changed(ai_audio.followed) IS 'whether a followed table has other partitions than when it was last looked at';
 

@@ -29,7 +29,7 @@ COMMENT ON FUNCTION ai_audio.hear(anyelement, text[], jsonb) IS 'the results of 
 
 -- Takes a job and says so; NULL if there is none. To be committed before the work, so that who dies of it is known.
 CREATE FUNCTION ai_audio.take(f ai_audio.followed) RETURNS bigint
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
   taken bigint;
@@ -59,8 +59,9 @@ $$;
 COMMENT ON FUNCTION ai_audio.take(ai_audio.followed) IS 'takes a job of a followed table';
 
 -- Works on a job that was taken; gives the state that it is in then. Results are written only if the row is what it was.
+-- Hearing is told to be costly: JIT would compile a statement of one row, each time.
 CREATE FUNCTION ai_audio.work_on(follow regclass, f ai_audio.followed, job bigint) RETURNS text
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
