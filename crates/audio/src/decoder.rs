@@ -65,6 +65,8 @@ pub(crate) struct Decoder<'s> {
     /// Frames of silence that stand for damaged packets, and where the first are.
     lost: u64,
     lost_at: u64,
+    /// Frames of the last packet.
+    usual: u64,
     /// Length that the headers promise, and how much of it did not come, milliseconds.
     promised_ms: Option<u64>,
     missing_ms: u64,
@@ -112,6 +114,7 @@ impl<'s> Decoder<'s> {
             damage: None,
             lost: 0,
             lost_at: 0,
+            usual: 0,
             promised_ms: opened.promised_ms,
             missing_ms: 0,
             notes: opened.notes,
@@ -341,11 +344,13 @@ impl<'s> Decoder<'s> {
                 Ok(buffer.spec().clone())
             }) {
                 Ok(spec) => {
-                    self.cut_padding(&packet);
+                    self.fit(&packet, &spec);
                     self.trim(trims, &spec);
                     self.adapt(&spec)?;
                     let quiet = self.notes.quiet.swap(0, Ordering::Relaxed);
-                    self.lost += self.frames_of(quiet);
+                    if quiet > 0 {
+                        self.note_lost(&packet, self.frames_of(quiet));
+                    }
                     (self.errors, self.decoded) = (0, true);
                     self.good += 1;
                 }
@@ -372,17 +377,26 @@ impl<'s> Decoder<'s> {
 
     /// Silence of a packet's length, in `self.frames`.
     fn silence(&mut self, packet: &Packet) {
-        let gap = self.frames_of(packet.dur.get()).min(MAX_GAP);
+        // Matroska need not tell how long a packet is: as long as the last one.
+        let gap = match packet.dur.get() {
+            0 => self.usual,
+            told => self.frames_of(told),
+        };
+        let gap = gap.min(MAX_GAP);
         self.frames.clear();
         self.frames
             .resize(gap as usize * self.channels.count(), 0.0);
+        self.note_lost(packet, gap);
+    }
+
+    fn note_lost(&mut self, packet: &Packet, frames: u64) {
         if self.lost == 0 {
             self.lost_at = match self.position {
                 Some(position) => position,
                 None => self.place(packet),
             };
         }
-        self.lost += gap;
+        self.lost += frames;
     }
 
     /// Silence for the first part of a hole; the rest of it comes next.
@@ -465,12 +479,26 @@ impl<'s> Decoder<'s> {
         self.frames.drain(..start.min(self.frames.len()));
     }
 
-    /// MP4 marks the padding of the last packet by a shorter duration.
-    fn cut_padding(&mut self, packet: &Packet) {
-        let frames = self.frames_of(packet.dur.get()) as usize;
-        if self.info.container == "mp4" && frames > 0 {
-            self.frames
-                .truncate(frames.saturating_mul(self.channels.count()));
+    /// MP4 tells how long each packet is, and marks the padding of the last one by a shorter duration. A damaged one may hold less.
+    fn fit(&mut self, packet: &Packet, spec: &AudioSpec) {
+        let channels = self.channels.count().max(1);
+        let is_own = (spec.rate(), spec.channels().count()) == (self.info.sample_rate, channels);
+        let frames = self.frames_of(packet.dur.get());
+        let there = (self.frames.len() / channels) as u64;
+        if is_own {
+            self.usual = there;
+        }
+        if self.info.container != "mp4" || frames == 0 {
+            return;
+        }
+        let all = usize::try_from(frames).unwrap_or(usize::MAX);
+        self.frames.truncate(all.saturating_mul(channels));
+        // Durations are rounded where the time base is not the rate.
+        // A decoder with memory may have nothing to give yet.
+        let fills = there > 0 || is_memoryless(&self.info.codec);
+        if is_own && fills && there + frames / 8 < frames && frames <= MAX_GAP {
+            self.note_lost(packet, frames - there);
+            self.frames.resize(all * channels, 0.0);
         }
     }
 

@@ -144,6 +144,17 @@ fn fragment(look: &mut Look<'_>, at: u64) -> io::Result<Option<(Vec<u8>, u64)>> 
     else {
         return Ok(None);
     };
+    // By the headers first: what looks like a box may claim megabytes.
+    let (mut inside, end) = (at + start, at + size);
+    while inside < end {
+        match header(look, inside)? {
+            Some((_, _, size)) => inside += size,
+            None => return Ok(None),
+        }
+    }
+    if inside != end {
+        return Ok(None);
+    }
     let end = look.end;
     let body = look.bytes(at + start, (size - start) as usize)?;
     Ok(is_fragment(body, end).then(|| (body.to_vec(), size)))

@@ -5,9 +5,8 @@ use std::io;
 
 use crate::watched::{Break, Look, Unit, Walk};
 
-/// A page's fixed header, and the longest page.
+/// A page's fixed header.
 const HEADER: usize = 27;
-const LONGEST: usize = 65_307;
 /// The longest headers of a stream that are kept for a reader behind a break: pictures may be in them.
 const MOST_HEADERS: u64 = 16 << 20;
 
@@ -107,19 +106,16 @@ impl Walk for Pages {
         let Some(page) = page(look, at)? else {
             if !self.synced {
                 // The reader has jumped into the middle of a page, and looks for the next one itself.
-                let near = look.bytes(at, LONGEST)?;
-                let near = near.windows(4).skip(1).position(|word| word == b"OggS");
-                return Ok(near.map_or(Unit::Unknown, |n| Unit::Good(n as u64 + 1)));
+                let near = look.find(at + 1, b"O")?;
+                return Ok(near.map_or(Unit::Unknown, |near| Unit::Good(near - at)));
             }
             let next = self.next(look, at)?;
-            let behind = look.bytes(at, HEADER)?;
-            let truncated = next.is_none() && (behind.len() < 4 || behind.starts_with(b"OggS"));
             let end = next.as_ref().map_or(look.end, |(at, _)| *at);
             return Ok(Unit::Broken(Break {
                 at,
                 next: next.as_ref().map(|(at, _)| *at),
                 missing: end - at,
-                truncated,
+                truncated: false,
                 fresh: next.is_some_and(|(_, page)| page.begins),
             }));
         };

@@ -101,7 +101,9 @@ impl<'s> Look<'s> {
     /// The next place from `from` on where one of `firsts` is.
     pub(crate) fn find(&mut self, mut from: u64, firsts: &[u8]) -> io::Result<Option<u64>> {
         while from < self.end {
-            let bytes = self.bytes(from, LOOK)?;
+            // All that is held from here on, without reading any of it again.
+            self.bytes(from, 1)?;
+            let bytes = &self.chunk[((from - self.at) as usize).min(self.chunk.len())..];
             let found = bytes.iter().position(|byte| firsts.contains(byte));
             if let Some(found) = found {
                 return Ok(Some(from + found as u64));

@@ -451,3 +451,62 @@ fn fragmented_mp4() {
     let heard = hear("middle cut out", &bytes(harmed(&file, "middle cut out")));
     assert!(heard.silence > 200 && heard.samples.len() / 16 == 4_064);
 }
+
+/// What looks like elements and is none, megabytes of it: it is passed over.
+#[test]
+fn what_only_looks_whole_is_passed_over() {
+    let cases: [(&str, &[u8]); 4] = [
+        ("cases/clusters.webm", b"\xa3\x88\x81\0\0\0\0"),
+        ("cases/clusters.webm", b"\xa3"),
+        ("cases/empty_moov.mp4", b"moof"),
+        (
+            "cases/empty_moov.mp4",
+            b"\0\x10\0\0moof\0\0\0\x10mfhd\0\0\0\0\0\0\0\0",
+        ),
+    ];
+    for (name, filler) in cases {
+        let file = fixture_bytes(name);
+        let whole = decode(&bytes(file.clone())).unwrap().samples.len();
+        let (before, behind) = file.split_at(file.len() / 2);
+        let filler: Vec<u8> = filler.iter().copied().cycle().take(1 << 20).collect();
+        let heard = hear(name, &bytes([before, &filler, behind].concat()));
+        assert!(heard.samples.len().abs_diff(whole) < 200, "{name}");
+        assert!(heard.silence > 100, "{name}");
+    }
+}
+
+/// Recordings of each format that knows what a packet is: as long as before, and told.
+#[test]
+fn recordings_in_each_format_keep_their_length() {
+    let Some(root) = recordings() else { return };
+    let mut checked = 0;
+    for entry in std::fs::read_dir(root.join("formats")).unwrap() {
+        let path = entry.unwrap().path();
+        let (file, name) = (std::fs::read(&path).unwrap(), path.display().to_string());
+        let Ok(whole) = decode(&bytes(file.clone())) else {
+            continue; // formats that are named instead
+        };
+        if ["pcm", "adpcm", "gsm"]
+            .iter()
+            .any(|one| whole.info.codec.starts_with(one))
+        {
+            continue; // any bytes are samples
+        }
+        for harm in MIDDLE {
+            audio::damage::take_here();
+            let heard = decode(&bytes(harmed(&file, harm)));
+            let told = audio::damage::take_here();
+            let heard = heard.unwrap_or_else(|error| panic!("{name}, {harm}: {error}"));
+            let off = heard.samples.len() as i64 - whole.samples.len() as i64;
+            println!("{name}, {harm}: {} ms, {told:?}", off / 16);
+            // A VBR file's hole is an estimate.
+            assert!(off.abs() <= 16 * 130, "{name}, {harm}: {off} samples");
+            assert!(
+                matches!(told[..], [Damage::Silence { .. }, ..]),
+                "{name}, {harm}: {told:?}"
+            );
+            checked += 1;
+        }
+    }
+    assert!(checked >= 50, "{checked}");
+}
