@@ -3,8 +3,7 @@
 //! symphonia ends where a box is broken. Its reader then is opened again on the same bytes, with the header of a box of data over what
 //! is broken. It counts fragments' times by their samples; the hole is made here, by the time that the next fragment tells.
 
-use std::io;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -20,6 +20,7 @@ mod fence;
 pub mod flac;
 mod fragments;
 mod frames;
+mod he_aac;
 mod holes;
 mod input;
 mod links;

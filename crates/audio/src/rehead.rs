@@ -2,7 +2,8 @@
 //!
 //! Their headers come in many shapes: 64-bit sizes, sizes never filled in by a pipe, sizes beyond a truncated file, odd `fmt ` chunks,
 //! megabytes of metadata. This module walks the chunks itself, keeps what describes the samples, and writes one small clean WAV or AIFF-C
-//! header that goes in front of the untouched sample data. symphonia then reads the sequence of both.
+//! header that goes in front of the untouched sample data. symphonia then reads the sequence of both. Long, because each of
+//! the five has a header of its own.
 
 use std::ops::Range;
 

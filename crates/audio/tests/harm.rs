@@ -1,4 +1,5 @@
-//! Harm done to small files of each format: what is left is heard in its place, and what is not is told.
+//! Harm done to small files of each format: what is left is heard in its place, and what is not is told. Long, because each
+//! format is harmed in ways of its own.
 
 mod common;
 
