@@ -153,6 +153,12 @@ DECLARE
   mine boolean;
   operation text;
 BEGIN
+  -- What was a partition is a table like others. (Postgres 13 would not attach it again with them.)
+  FOR relation, operation IN SELECT t.tgrelid, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid, unnest(ARRAY['insert', 'update', 'delete', 'truncate']) o
+    WHERE c.oid = ANY (f.parts) AND c.oid <> ALL (ai_audio.parts(f.source)) AND pg_has_role(c.relowner, 'USAGE') AND t.tgname = 'ai_audio_' || f.name || '_' || o
+  LOOP
+    EXECUTE format('DROP TRIGGER %I ON %s', operation, relation);
+  END LOOP;
   FOR relation, mine IN SELECT c.oid, pg_has_role(c.relowner, 'USAGE') FROM pg_class c WHERE c.oid = ANY (f.source || ai_audio.parts(f.source)) AND c.relkind IN ('r', 'p') LOOP
     CONTINUE WHEN EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = 'ai_audio_' || f.name || '_insert');
     IF NOT mine THEN

@@ -2,6 +2,7 @@
 
 use pgrx::prelude::*;
 
+use crate::call::privileges::READ_ALL_STATS;
 use crate::progress;
 
 /// Rows of the view; the recording is for those who may see the session's query.
@@ -22,7 +23,7 @@ fn ai_audio_list_activity() -> TableIterator<
     // SAFETY: catalog look-ups in a transaction.
     let may_see = |role: pg_sys::Oid| unsafe {
         let user = pg_sys::GetUserId();
-        let all = pg_sys::Oid::from(pg_sys::ROLE_PG_READ_ALL_STATS);
+        let all = pg_sys::Oid::from(READ_ALL_STATS);
         pg_sys::has_privs_of_role(user, role) || pg_sys::has_privs_of_role(user, all)
     };
     let rows = progress::activities().into_iter().map(move |a| {

@@ -6,6 +6,17 @@ use pgrx::prelude::*;
 
 use crate::errors::Error;
 
+// Postgres 14 gave them their names.
+#[cfg(feature = "pg13")]
+pub use pg_sys::{
+    DEFAULT_ROLE_READ_ALL_STATS as READ_ALL_STATS,
+    DEFAULT_ROLE_READ_SERVER_FILES as READ_SERVER_FILES,
+};
+#[cfg(not(feature = "pg13"))]
+pub use pg_sys::{
+    ROLE_PG_READ_ALL_STATS as READ_ALL_STATS, ROLE_PG_READ_SERVER_FILES as READ_SERVER_FILES,
+};
+
 /// The role whose members may fetch URLs, made by the extension's script.
 const FETCH_ROLE: &CStr = c"ai_audio_fetch_url";
 
@@ -19,10 +30,7 @@ const WRITE_ROLE: &CStr = c"ai_audio_write_url";
 pub fn may_read_files() -> Result<(), Error> {
     // SAFETY: catalog look-ups in a transaction.
     let allowed = unsafe {
-        pg_sys::has_privs_of_role(
-            pg_sys::GetUserId(),
-            pg_sys::Oid::from(pg_sys::ROLE_PG_READ_SERVER_FILES),
-        )
+        pg_sys::has_privs_of_role(pg_sys::GetUserId(), pg_sys::Oid::from(READ_SERVER_FILES))
     };
     allowed.then_some(()).ok_or_else(|| Error::Privilege {
         message: "permission denied to read server files".into(),

@@ -65,6 +65,10 @@ fn partitions_come_and_go_with_their_results() {
     assert_eq!(client.value::<String>(known), "11 12 of 30");
     assert_eq!(client.column::<String>(STATES), ["11 done", "12 done"]);
     // What was detached is a table like others.
+    assert_eq!(
+        client.value::<i64>("SELECT count(*) FROM pg_trigger WHERE tgrelid = 'low'::regclass"),
+        0
+    );
     client.run(&format!(
         "INSERT INTO low VALUES (4, '{path}'); DELETE FROM low WHERE id = 3"
     ));

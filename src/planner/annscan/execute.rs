@@ -116,7 +116,7 @@ unsafe extern "C-unwind" fn begin(
             (*relation).rd_att,
             pg_sys::table_slot_callbacks(relation),
         );
-        pg_sys::ExecAssignScanProjectionInfoWithVarno(scan, plan.scan.scanrelid as i32);
+        pg_sys::ExecAssignScanProjectionInfoWithVarno(scan, plan.scan.scanrelid as _); // unsigned up to 14
         (*parent).qual = pg_sys::ExecInitQual(plan.scan.plan.qual, parent);
         let mut expressions = items::<pg_sys::Expr>(plan.custom_exprs);
         let mut next = || expressions.next().unwrap_or(std::ptr::null_mut());
