@@ -13,6 +13,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use memmap2::{MmapOptions, MmapRaw};
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::settings;
@@ -323,7 +324,9 @@ pub fn tick() {
             done / 1000
         )
     };
-    ereport!(INFO, PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, message);
+    // Not `ereport!`, which takes INFO for something that nobody wants to hear on Postgres 13.
+    let code = PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION;
+    ErrorReport::new(code, message, "ai_audio").report(PgLogLevel::INFO);
 }
 
 /// Shows that it has ended. On the backend's thread.
