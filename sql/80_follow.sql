@@ -165,12 +165,27 @@ CREATE FUNCTION ai_audio.columns_read(view regclass, source regclass) RETURNS SE
   LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 10 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+  -- Dependencies do not tell who reads a whole row: the view's tree does.
+  IF EXISTS (SELECT FROM pg_rewrite w WHERE w.ev_class = view AND w.ev_action::text ~ '\{VAR :varno \d+ :varattno 0 ') THEN
+    RETURN QUERY SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = source AND a.attnum > 0 AND NOT a.attisdropped;
+    RETURN;
+  END IF;
   RETURN QUERY SELECT DISTINCT a.attname::text FROM pg_rewrite w JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
   JOIN pg_attribute a ON d.refclassid = 'pg_class'::regclass AND a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
   WHERE w.ev_class = view AND d.refobjid = source AND d.refobjsubid > 0 AND NOT a.attisdropped;
 END
 $$;
 COMMENT ON FUNCTION ai_audio.columns_read(regclass, regclass) IS 'the columns of a table that a view reads';
+
+-- The key columns of a table that was made for results, which come first in it, as they are called now.
+CREATE FUNCTION ai_audio.results_key(target regclass, key text[]) RETURNS text[]
+  LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = target AND a.attnum BETWEEN 1 AND cardinality(key) AND NOT a.attisdropped);
+END
+$$;
+COMMENT ON FUNCTION ai_audio.results_key(regclass, text[]) IS 'the key columns of a table of results of a followed table';
 
 -- Whether a table was made for the results of a step: only such a table is written to, and dropped, unasked.
 CREATE FUNCTION ai_audio.is_results(target regclass) RETURNS boolean

@@ -2,7 +2,8 @@
 
 -- Statements that take away results: of the rows of a relation with a key, or, if that is NULL, of all that have no row any more.
 -- In columns that the options map, what was written there goes: they may hold other values, of rows that were never heard.
-CREATE FUNCTION ai_audio.clearing(f ai_audio.followed, rows text, row_key text[], steps text[] DEFAULT NULL) RETURNS text[]
+-- Of rows that are deleted (gone), nothing is left to be cleared in the source itself.
+CREATE FUNCTION ai_audio.clearing(f ai_audio.followed, rows text, row_key text[], steps text[] DEFAULT NULL, gone boolean DEFAULT false) RETURNS text[]
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -17,11 +18,13 @@ DECLARE
 BEGIN
   FOR step, target IN SELECT s, t FROM unnest(f.steps, f.tables) x(s, t) JOIN pg_class c ON c.oid = t WHERE s = ANY (coalesce(clearing.steps, f.steps)) LOOP
     IF f.options #> ARRAY[step, 'into'] IS NULL THEN
+      key := ai_audio.results_key(target, f.key);
+      CONTINUE WHEN cardinality(key) IS DISTINCT FROM cardinality(f.key);
       statements := statements || CASE WHEN rows IS NULL
-        THEN format('DELETE FROM %s t WHERE NOT EXISTS (SELECT FROM %s s WHERE %s)', target, f.source, ai_audio.key_join('t', f.key, 's', source_key))
-        ELSE format('DELETE FROM %s t USING %s o WHERE %s', target, rows, ai_audio.key_join('t', f.key, 'o', row_key)) END;
+        THEN format('DELETE FROM %s t WHERE NOT EXISTS (SELECT FROM %s s WHERE %s)', target, f.source, ai_audio.key_join('t', key, 's', source_key))
+        ELSE format('DELETE FROM %s t USING %s o WHERE %s', target, rows, ai_audio.key_join('t', key, 'o', row_key)) END;
     ELSE
-      CONTINUE WHEN target = f.source AND coalesce(rows, 'old_rows') = 'old_rows'; -- gone with the row
+      CONTINUE WHEN target = f.source AND (gone OR rows IS NULL);
       key := CASE WHEN target = f.source THEN source_key ELSE f.key END;
       SELECT array_agg(a.attname::text), bool_or(a.attnotnull) INTO columns, needed FROM jsonb_each_text(f.options #> ARRAY[step, 'into']) e
       JOIN pg_attribute a ON a.attrelid = target AND a.attname = e.value AND NOT a.attisdropped WHERE e.key <> 'table';
@@ -38,7 +41,7 @@ BEGIN
   RETURN statements;
 END
 $$;
-COMMENT ON FUNCTION ai_audio.clearing(ai_audio.followed, text, text[], text[]) IS 'statements that take away results of a followed table';
+COMMENT ON FUNCTION ai_audio.clearing(ai_audio.followed, text, text[], text[], boolean) IS 'statements that take away results of a followed table';
 
 -- What a trigger of a followed table has to run for a statement. It must not fail: a user's INSERT would.
 -- The first INSERT among the statements of an UPDATE tells whether recordings changed; without any, the rest is for nothing.
@@ -50,8 +53,10 @@ DECLARE
   f ai_audio.followed;
   key text[];
   same text;
-  compared text;
+  columns text[];
   changed text;
+  partitioned boolean;
+  rows_now text;
   gone text;
   priority text := '0';
   statements text[] := '{}';
@@ -76,8 +81,14 @@ BEGIN
   IF relation <> f.source AND f.source NOT IN (SELECT a FROM pg_partition_ancestors(relation) a) THEN
     RETURN statements; -- a partition that was detached, and has its triggers still
   END IF;
+  partitioned := (SELECT c.relkind = 'p' FROM pg_class c WHERE c.oid = f.source);
+  rows_now := CASE WHEN partitioned THEN '' ELSE 'ONLY ' END || f.source;
   IF operation = 'DELETE' THEN
-    RETURN ai_audio.clearing(f, 'old_rows', key) || format('DELETE FROM %s j USING old_rows o WHERE %s', f.jobs, ai_audio.key_join('j', f.key, 'o', key));
+    -- A row may have its key again: put back in the same statement, and queued for that, or it never went, and what did was one of a table that inherits.
+    RETURN ai_audio.clearing(f, format('(SELECT o.* FROM old_rows o WHERE NOT EXISTS (SELECT 1 FROM %s s JOIN %s j ON %s WHERE %s AND j.state = ''done''))', rows_now, f.jobs,
+        ai_audio.key_join('j', f.key, 's', key), ai_audio.key_join('s', key, 'o', key)), key, NULL, true)
+      || format('DELETE FROM %s j USING old_rows o WHERE %s AND NOT EXISTS (SELECT 1 FROM %s s WHERE %s)', f.jobs, ai_audio.key_join('j', f.key, 'o', key),
+        rows_now, ai_audio.key_join('s', key, 'o', key));
   ELSIF operation = 'TRUNCATE' THEN
     RETURN ai_audio.clearing(f, NULL, key)
       || format('DELETE FROM %s j WHERE NOT EXISTS (SELECT 1 FROM %s s WHERE %s)', f.jobs, f.source, ai_audio.key_join('j', f.key, 's', key));
@@ -88,17 +99,19 @@ BEGIN
   -- Rows without a key: it was made nullable later.
   same := format('ROW(%s) IS NOT NULL', ai_audio.key_list(key, 'n.'));
   IF operation = 'INSERT' THEN
-    RETURN ARRAY[format('INSERT INTO %s (%s, priority) SELECT %s, %s FROM new_rows n WHERE %s ON CONFLICT (%s)%s', f.jobs, ai_audio.key_list(f.key),
+    statements := ARRAY[format('INSERT INTO %s (%s, priority) SELECT %s, %s FROM new_rows n WHERE %s ON CONFLICT (%s)%s', f.jobs, ai_audio.key_list(f.key),
       ai_audio.key_list(key, 'n.'), priority, same, ai_audio.key_list(f.key), again)];
+    -- Of a partition that went unnoticed there may be results with this key.
+    RETURN statements || CASE WHEN partitioned THEN ai_audio.clearing(f, 'new_rows', key, NULL, true) END;
   END IF;
   IF priority <> '0' THEN
     statements := ARRAY[format('UPDATE %s j SET priority = x.priority FROM (SELECT %s, %s AS priority FROM new_rows n) x WHERE %s AND j.priority <> x.priority', f.jobs,
       ai_audio.key_list(key, 'n.'), priority, ai_audio.key_join('j', f.key, 'x', key))];
   END IF;
   -- The columns that the view reads decide whether a recording has changed; bytes are compared, any type has them.
-  SELECT string_agg(format('x.%I', c), ', ') INTO compared FROM ai_audio.columns_read(f.recordings, f.source) c;
+  columns := ARRAY(SELECT ai_audio.columns_read(f.recordings, f.source));
   changed := format('FROM new_rows n LEFT JOIN old_rows o ON %s WHERE %s AND ROW(%s)::record OPERATOR(pg_catalog.*<>) ROW(%s)::record',
-    ai_audio.key_join('o', key, 'n', key), same, replace(compared, 'x.', 'o.'), replace(compared, 'x.', 'n.'));
+    ai_audio.key_join('o', key, 'n', key), same, ai_audio.key_list(columns, 'o.'), ai_audio.key_list(columns, 'n.'));
   gone := format('FROM old_rows o WHERE NOT EXISTS (SELECT 1 FROM new_rows n WHERE %s)', ai_audio.key_join('o', key, 'n', key));
   -- A worker that is writing the row's results holds its job. Only when it is ours are the results looked for: these are seen then.
   RETURN statements || format('INSERT INTO %s (%s, priority) SELECT %s, %s %s ON CONFLICT (%s)%s', f.jobs, ai_audio.key_list(f.key),
@@ -108,6 +121,20 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ai_audio.queueing(text, text, oid, text) IS 'what the triggers of a followed table run';
+
+-- What cannot be run since a table has another owner, or something was renamed, must not be the user's error.
+CREATE FUNCTION ai_audio.queueing_failed(follow_name text, name text, reason text) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RAISE WARNING 'paused "%", and what this statement writes is not noticed: %', name, reason
+    USING HINT = 'When that is mended: ai_audio_resume. Of a table that has another owner now, the former one calls ai_audio_unfollow.';
+  EXECUTE format('UPDATE %s SET paused = %L WHERE paused IS NULL', to_regclass(follow_name), reason);
+EXCEPTION WHEN OTHERS THEN
+  NULL; -- it is gone, or not to be written to
+END
+$$;
+COMMENT ON FUNCTION ai_audio.queueing_failed(text, text, text) IS 'pauses a followed table whose triggers cannot do their work';
 
 -- Queues rows without a job; of tables whose rows were not wanted when they were declared, those of new partitions. Gives how many it queued.
 CREATE FUNCTION ai_audio.queue_missing(f ai_audio.followed, new_parts regclass[]) RETURNS bigint
@@ -189,6 +216,10 @@ DECLARE
   queued bigint;
 BEGIN
   EXECUTE format('SELECT * FROM %s FOR UPDATE', follow) INTO f;
+  IF cardinality(ai_audio.key_columns(f.source, f.key_index)) IS DISTINCT FROM cardinality(f.key) THEN
+    RAISE object_not_in_prerequisite_state USING MESSAGE = format('the key of "%s" does not exist any more, or its index has another name', f.name),
+      HINT = 'ai_audio_unfollow keeps the results; then ai_audio_follow the table anew.';
+  END IF;
   parts := ai_audio.parts(f.source);
   IF triggers THEN
     PERFORM ai_audio.put_triggers(follow, f);

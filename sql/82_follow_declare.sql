@@ -137,6 +137,18 @@ BEGIN
         HINT = 'Alter that column, or rename or drop the table.';
     END IF;
     PERFORM ai_audio.check_columns(step, there, columns, columns, vector, dimensions);
+    SELECT c.confrelid::regclass AS other INTO x FROM pg_constraint c WHERE c.conrelid = there AND c.contype = 'f' AND c.confrelid <> source LIMIT 1;
+    IF FOUND THEN
+      RAISE feature_not_supported USING MESSAGE = format('%s holds results of %s', target, x.other), HINT = 'Rename or drop that table, or give another name to follow by.';
+    END IF;
+    IF NOT row_security_active(source) THEN
+      EXECUTE format('DELETE FROM %s t WHERE NOT EXISTS (SELECT FROM %s%s s WHERE %s)', there, CASE WHEN NOT partitioned THEN 'ONLY ' END, source,
+        ai_audio.key_join('t', key, 's', source_key));
+    END IF;
+    IF NOT partitioned AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = there AND c.contype = 'f' AND c.confrelid = source) THEN
+      EXECUTE format('ALTER TABLE %s ADD FOREIGN KEY (%s) REFERENCES %s (%s) ON DELETE CASCADE ON UPDATE CASCADE', there, ai_audio.key_list(key), source,
+        ai_audio.key_list(source_key));
+    END IF;
   END IF;
   EXECUTE format('COMMENT ON TABLE %s IS %L', target, made);
   RETURN to_regclass(target);
@@ -388,7 +400,8 @@ BEGIN
     EXECUTE format('CREATE FUNCTION %s%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS %L', prefix, title || '_queue',
       E'-- Whoever writes to the table, jobs are queued with the rights of its owner.\nDECLARE\n  what text;\n  n bigint;\n'
       'BEGIN\n  FOREACH what IN ARRAY ai_audio.queueing(TG_ARGV[0], TG_ARGV[1], TG_RELID, TG_OP) LOOP\n    EXECUTE what;\n    GET DIAGNOSTICS n = ROW_COUNT;\n'
-      '    EXIT WHEN n = 0 AND what LIKE ''INSERT %'';\n  END LOOP;\n  RETURN NULL;\nEND');
+      '    EXIT WHEN n = 0 AND what LIKE ''INSERT %'';\n  END LOOP;\n  RETURN NULL;\n'
+      'EXCEPTION WHEN syntax_error_or_access_rule_violation THEN\n  PERFORM ai_audio.queueing_failed(TG_ARGV[0], TG_ARGV[1], SQLERRM);\n  RETURN NULL;\nEND');
     EXECUTE format('REVOKE ALL ON FUNCTION %s%I() FROM PUBLIC', prefix, title || '_queue');
     declared := to_regclass(prefix || quote_ident(title || '_follow'));
     f.jobs := to_regclass(prefix || quote_ident(title || '_jobs'));

@@ -73,6 +73,7 @@ DECLARE
   columns text[];
   into_columns text[];
   types text;
+  missing text;
   there boolean;
   heard_before float8 := (SELECT s.audio_seconds FROM @extschema@.ai_audio_stats() s);
   code text;
@@ -86,6 +87,9 @@ DECLARE
 BEGIN
   IF NOT pg_try_advisory_xact_lock(f.jobs::oid::bigint::bit(32)::integer, hashint8(work_on.job)) THEN
     RETURN 'running';
+  END IF;
+  IF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = f.jobs) THEN
+    RETURN 'waiting'; -- unfollowed meanwhile
   END IF;
   BEGIN
     IF EXISTS (SELECT FROM unnest(f.tables || f.recordings) t WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t)) THEN
@@ -101,12 +105,13 @@ BEGIN
       EXECUTE format('SELECT true FROM %s WHERE job = $1 AND state = ''running'' FOR UPDATE SKIP LOCKED', f.jobs) INTO there USING work_on.job;
     END IF;
     IF there IS NULL THEN
-      -- Whose change is rolled back waits again, behind all others; otherwise there is no such job any more. Nor is there one for a row that went without
+      -- Somebody holds the row: it is tried again in a moment, since whoever waits for that would hear it again and again. Otherwise there is no such job any more. Nor is there one for a row that went without
       -- a trigger's knowledge (a partition that was detached or dropped, a replica's session), or that row level security hides from its owner.
       EXECUTE format('SELECT EXISTS (SELECT FROM %s r WHERE %s) FROM %s j WHERE job = $1 AND state = ''running'' FOR UPDATE SKIP LOCKED', f.recordings,
         ai_audio.key_join('j', f.key, 'r', f.key), f.jobs) INTO there USING work_on.job;
       IF there THEN
-        EXECUTE format('UPDATE %s SET state = ''waiting'', job = %s nextval(pg_get_serial_sequence(%L, ''job'')) WHERE job = $1 AND state = ''running''', f.jobs,
+        EXECUTE format('UPDATE %s SET state = ''later'', due = clock_timestamp() + interval ''3 s'', attempts = greatest(attempts - 1, 0),
+            job = %s nextval(pg_get_serial_sequence(%L, ''job'')) WHERE job = $1 AND state = ''running''', f.jobs,
           CASE WHEN f.options ->> 'order' = 'newest' THEN '-' ELSE '' END, f.jobs::text) USING work_on.job;
       ELSIF NOT there THEN
         EXECUTE format('DELETE FROM %s WHERE job = $1 AND state = ''running''', f.jobs) USING work_on.job;
@@ -126,6 +131,10 @@ BEGIN
       ELSE
         SELECT array_agg(e.key), array_agg(e.value) INTO columns, into_columns FROM jsonb_each_text(f.options #> ARRAY[step, 'into']) e WHERE e.key <> 'table';
       END IF;
+      SELECT x.i INTO missing FROM unnest(into_columns) x(i) WHERE x.i NOT IN (SELECT a.attname FROM pg_attribute a WHERE a.attrelid = target AND NOT a.attisdropped) LIMIT 1;
+      IF FOUND THEN
+        RAISE undefined_column USING MESSAGE = format('column "%s" of %s, for results of step "%s", does not exist any more', missing, target, step);
+      END IF;
       SELECT string_agg(format('%I %s', x.c, format_type(a.atttypid, a.atttypmod)), ', ') INTO types
       FROM unnest(columns, into_columns) x(c, i) JOIN pg_attribute a ON a.attrelid = target AND a.attname = x.i;
       IF f.options #> ARRAY[step, 'into'] IS NOT NULL THEN
@@ -138,7 +147,8 @@ BEGIN
         CONTINUE WHEN rows > 0 OR target = f.source;
       END IF;
       EXECUTE format('INSERT INTO %s (%s, %s) SELECT %s, %s FROM %s o, jsonb_to_recordset($1) AS x(%s)', target,
-        ai_audio.key_list(f.key), ai_audio.key_list(into_columns), ai_audio.key_list(f.key, 'o.'), ai_audio.key_list(columns, 'x.'), my_row, types) USING result;
+        ai_audio.key_list(CASE WHEN f.options #> ARRAY[step, 'into'] IS NULL THEN ai_audio.results_key(target, f.key) ELSE f.key END), ai_audio.key_list(into_columns),
+        ai_audio.key_list(f.key, 'o.'), ai_audio.key_list(columns, 'x.'), my_row, types) USING result;
     END LOOP;
     EXECUTE format('UPDATE %s SET state = ''done'', steps = NULL, since = clock_timestamp(), seconds = $2, sqlstate = NULL, error = NULL WHERE job = $1 AND state = ''running''', f.jobs)
       USING work_on.job, coalesce((heard #>> '{quality,0,duration_seconds}')::float8,
@@ -148,6 +158,9 @@ BEGIN
     code := SQLSTATE;
     message := SQLERRM;
   END;
+  IF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = f.jobs) THEN
+    RETURN 'waiting';
+  END IF;
   IF code IN ('42P01', '42703', '55000') THEN
     -- What would fail for every recording: a dropped column, a missing model.
     EXECUTE format('UPDATE %s SET state = ''waiting'', attempts = attempts - 1 WHERE job = $1 AND state = ''running''', f.jobs) USING work_on.job;
@@ -277,7 +290,11 @@ BEGIN
     SELECT n.follow, n.job INTO taken FROM ai_audio.next_job() n;
     COMMIT;
     EXIT WHEN taken.job IS NULL;
-    EXECUTE pg_catalog.format('SELECT * FROM %s', taken.follow) INTO declared;
+    BEGIN
+      EXECUTE pg_catalog.format('SELECT * FROM %s', taken.follow) INTO declared;
+    EXCEPTION WHEN undefined_table OR syntax_error THEN
+      CONTINUE; -- unfollowed meanwhile
+    END;
     PERFORM pg_catalog.set_config('application_name', pg_catalog.format('ai_audio_work: %s, job %s', declared.name, taken.job), true);
     result := ai_audio.work_on(taken.follow, declared, taken.job);
     COMMIT;

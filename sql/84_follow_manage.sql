@@ -66,6 +66,10 @@ BEGIN
     RETURN;
   END IF;
   SELECT * INTO x FROM ai_audio.own_follow(name);
+  -- In the order in which workers come to them.
+  FOR target IN SELECT c.oid FROM unnest(ARRAY[x.follow, (x.f).jobs, (x.f).source] || (x.f).tables) WITH ORDINALITY t(t, n) JOIN pg_class c ON c.oid = t.t ORDER BY t.n LOOP
+    EXECUTE format('LOCK TABLE %s', target);
+  END LOOP;
   IF ai_audio.queue_function(x.follow, x.f) IS NOT NULL THEN
     EXECUTE format('DROP FUNCTION %s() CASCADE', ai_audio.queue_function(x.follow, x.f));
   END IF;
