@@ -22,12 +22,18 @@ CLUSTER = scripts/cluster
 # Where tests and benchmarks find things; `cargo test` by hand needs the same (see CONTRIBUTING.md).
 export AI_AUDIO_MODELS := $(CURDIR)/$T/models
 export AI_AUDIO_ORT := $(CURDIR)/$T/onnxruntime/libonnxruntime.so
+# A build that runs on any Linux with glibc 2.28: its own folder, since Cargo builds all anew for another linker.
+ifdef PORTABLE
+export CARGO_TARGET_DIR := $(CURDIR)/$T/portable
+export CARGO_TARGET_$(shell uname -m | tr a-z A-Z)_UNKNOWN_LINUX_GNU_LINKER := $(CURDIR)/scripts/linker
+packages: $T/zig
+endif
 TEST_ENV = AI_AUDIO_TEST_URL="$$($(CLUSTER) url)" AI_AUDIO_PG_BIN="$$(dirname "$$($(CLUSTER) pg_config)")" \
 	AI_AUDIO_SPEECH_CLIPS="$$($(CLUSTER) lend $T/speech)" AI_AUDIO_TEST_STORES="$(CURDIR)/$T/test-stores" \
 	$${AI_AUDIO_SPEECH:+AI_AUDIO_SPEECH="$$($(CLUSTER) lend "$$AI_AUDIO_SPEECH")"}
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rest test-majors test-postgres test-sqlsmith test-env psql url stop serve install install-pgvector deb test-deb uninstall bench lint clean packages models library cluster server
+.PHONY: help demo test test-rest test-majors test-aarch64 test-postgres test-sqlsmith test-env psql url stop serve install install-pgvector deb test-deb uninstall bench lint clean packages models library cluster server
 
 help: ## List the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -43,6 +49,9 @@ test-rest: server ## Drive the console in Chromium, and ask the REST service for
 
 test-majors: ## Build for other Postgres versions, from PyPI, and run the SQL tests there (MAJORS="18 16", LEAVE_OUT="memory clients")
 	@LEAVE_OUT="$(LEAVE_OUT)" scripts/test-majors $(or $(MAJORS),18 16)
+
+test-aarch64: packages ## Build what needs neither Postgres nor a model for 64-bit ARM, and run its unit tests in qemu (g++-aarch64-linux-gnu, qemu-user)
+	@scripts/test-aarch64
 
 test-postgres: cluster ## Run Postgres' own regression tests with the library preloaded (VARIANTS="plain preload parallel jit")
 	@scripts/test-postgres $(VARIANTS)
@@ -73,7 +82,7 @@ install: library ## Install into the Postgres of PG_CONFIG (sudo where needed)
 install-pgvector: packages ## Install pgvector 0.8 into the Postgres of PG_CONFIG
 	@scripts/pgvector $(PGVECTOR) $(PG_CONFIG)
 
-deb: cluster ## Make Debian packages and a tarball in target/packages (dpkg-dev)
+deb: cluster ## Make Debian packages and a tarball in target/packages (dpkg-dev; PORTABLE=1: for any Linux with glibc 2.28)
 	@scripts/deb $(PG_CONFIG) $(CARGO_OUT)/release/libai_audio.so $(CARGO_OUT)/release/ai_audio_server
 
 test-deb: deb server ## Check the packages, and install them into a clean Debian (root; lintian, mmdebstrap)
@@ -113,6 +122,9 @@ $(SQL): $(SQL_PARTS) $(wildcard sql/ai_audio--*.sql) ai_audio.control
 	@mkdir -p $(@D) && rm -f $(@D)/*.sql && cat $(SQL_PARTS) > $@
 	@for script in sql/ai_audio--*.sql; do \
 	  awk '/^-- include /{ while ((getline line < ("sql/" $$3)) > 0) print line; next } 1' "$$script" > $(@D)/$${script##*/}; done
+
+$T/zig: scripts/zig.txt | $T/packages-$(subst /,-,$(PG_CONFIG))
+	@. scripts/common.sh && python_with $@ scripts/zig.txt "zig's linker" && touch $@
 
 # Object stores for tests. Without them their tests say that they are skipped.
 $T/test-stores: tests/stores/requirements.txt scripts/test-stores | packages
