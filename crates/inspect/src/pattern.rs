@@ -57,6 +57,22 @@ impl Phrase {
                 }
             })
     }
+
+    /// The bytes of `text` that the phrase takes at `at`, its signs included.
+    fn range(&self, text: &str, said: &[Word], at: &Range<usize>) -> Range<usize> {
+        let (start, end) = (said[at.start].range.start, said[at.end - 1].range.end);
+        let wanted = |gap: usize| self.signs[gap].chars().count();
+        let before = text[..start].char_indices().rev();
+        let behind = text[end..].char_indices();
+        let first = before.filter(|(_, c)| belongs(*c)).take(wanted(0)).last();
+        let last = behind
+            .filter(|(_, c)| belongs(*c))
+            .take(wanted(self.words.len()))
+            .last();
+        let start = first.map_or(start, |(place, _)| place);
+        let end = last.map_or(end, |(place, c)| end + place + c.len_utf8());
+        start..end
+    }
 }
 
 /// The signs before word `gap` of `words`, or behind the last one: what is part of a word in writing (`C++`, `50 %`,
@@ -66,8 +82,11 @@ fn signs(text: &str, words: &[Word], gap: usize) -> String {
         .checked_sub(1)
         .map_or(0, |before| words[before].range.end);
     let end = words.get(gap).map_or(text.len(), |word| word.range.start);
-    let belongs = |c: &char| !c.is_alphanumeric() && !c.is_whitespace() && !is_punctuation(*c);
-    text[start..end].nfkc().filter(belongs).collect()
+    text[start..end].nfkc().filter(|c| belongs(*c)).collect()
+}
+
+fn belongs(c: char) -> bool {
+    !c.is_alphanumeric() && !c.is_whitespace() && !is_punctuation(c)
 }
 
 fn is_punctuation(c: char) -> bool {
@@ -119,9 +138,7 @@ impl Pattern {
             ),
         })?;
         match compiled.is_match("") {
-            true => {
-                Err("the regular expression matches everything: it matches nothing at all".into())
-            }
+            true => Err("the regular expression matches everything, even the empty text".into()),
             false => Ok(Pattern::Expression(compiled)),
         }
     }
@@ -175,9 +192,9 @@ impl Pattern {
                     .iter()
                     .flat_map(|phrase| {
                         let places = places(&said, &phrase.words);
-                        places.filter(|at| phrase.has_signs(text, &said, at))
+                        let there = places.filter(|at| phrase.has_signs(text, &said, at));
+                        there.map(|at| phrase.range(text, &said, &at))
                     })
-                    .map(|at| said[at.start].range.start..said[at.end - 1].range.end)
                     .collect();
                 found.sort_unstable_by_key(|range| range.start);
                 found
@@ -233,14 +250,14 @@ mod tests {
     fn signs_of_a_phrase_are_looked_at() {
         for (phrase, text, quote) in [
             ("C++", "I write C.", None),
-            ("C++", "I write c++, mostly", Some("c")),
+            ("C++", "I write c++, mostly", Some("c++")),
             ("c", "I write C++", Some("C")),
             ("50%", "about 50 of them", None),
-            ("50%", "about ５０ ％ of them", Some("５０")),
+            ("50%", "about ５０ ％ of them", Some("５０ ％")),
             ("AT&T", "at T.", None),
             ("AT&T", "He said: AT&T!", Some("AT&T")),
             ("$100", "100 dollars", None),
-            ("$100", "for ($100)", Some("100")),
+            ("$100", "for ($100)", Some("$100")),
             ("#metoo", "me too, metoo", None),
             ("well-known", "well known", Some("well known")),
             ("¿qué?", "Qué dices", Some("Qué")),
