@@ -20,7 +20,9 @@ use crate::fence::{PANICKED, fenced};
 use crate::frames::TICKS;
 use crate::holes::{Notes, hole};
 use crate::open::{self, audio_track, checked_rate, delay_of, make_codec};
+use crate::pages;
 use crate::ticks::{rescale, rescale_back};
+use crate::watched::Look;
 use crate::{Error, Info, Input};
 
 /// Packets in a row that may be damaged before the rest counts as garbage.
@@ -275,6 +277,13 @@ impl<'s> Decoder<'s> {
         // With several streams symphonia's Ogg reader can loop for ever.
         if self.chained || self.info.container == "ogg" && self.format.tracks().len() > 1 {
             return Ok(false);
+        }
+        // Times begin anew in each link.
+        if self.info.container == "ogg" {
+            let mut look = Look::new(&self.input, self.input.len()?, self.stop);
+            if !pages::is_one(&mut look)? {
+                return Ok(false);
+            }
         }
         let ticks = rescale_back(
             frame.saturating_add(self.lead),
@@ -637,6 +646,7 @@ impl<'s> Decoder<'s> {
         self.time_base = track.time_base.unwrap_or(self.time_base);
         let delay = delay_of(params);
         // The reader of frames counts on.
+        self.chained |= self.info.container == "ogg";
         if self.chained || self.info.is_matroska() {
             (self.begins, self.link, self.lead) = (true, self.end, delay);
         }

@@ -26,7 +26,7 @@ use crate::input::Source;
 use crate::links::{self, Links};
 use crate::mender::{Breaks, Mender, Numbered};
 use crate::ogg::{self, OggReader};
-use crate::pages::Pages;
+use crate::pages::{self, Pages};
 use crate::rehead::{Rehead, rehead};
 use crate::ticks::rescale;
 use crate::watched::{self, Look, Walk, Watching};
@@ -105,9 +105,14 @@ pub(crate) fn open<'s>(
     let failed = |error| open_error(Symphonia::IoError(error), container, &head, stop);
     // Whether the length that the headers tell is there.
     let mut whole = true;
+    let mut chained = false;
     let mendable = (input, &again.1, &again.2, stop, &notes);
     let format = match &head[..] {
-        [b'O', b'g', b'g', b'S', ..] => mended(mendable, Pages::default(), None),
+        [b'O', b'g', b'g', b'S', ..] => {
+            let mut look = Look::new(input, again.1.end, stop);
+            chained = pages::is_chained(&mut look).map_err(&failed)?;
+            mended(mendable, Pages::new(chained), None)
+        }
         [0x1a, 0x45, 0xdf, 0xa3, ..] => {
             let mut look = Look::new(input, again.1.end, stop);
             let (cut, several) = clusters::is_cut(&mut look).map_err(&failed)?;
@@ -127,7 +132,6 @@ pub(crate) fn open<'s>(
     let format_info = format.format_info();
     let container = container
         .unwrap_or_else(|| container_name(format_info.format, format_info.short_name, &head));
-    let mut chained = false;
     let (format, container): (Box<dyn FormatReader>, _) = match container {
         // By their frames, since symphonia's readers of these lose what their first header does not tell.
         "mp1" | "mp2" | "mp3" | "adts" => {
@@ -168,7 +172,7 @@ pub(crate) fn open<'s>(
         }
         "ogg" => {
             let (untimed, from_zero) = ogg::untimed(input)?;
-            chained = untimed || is_chained(input)?;
+            chained |= untimed;
             let rate = audio_track(&*format).and_then(|(_, params)| params.sample_rate);
             let rate = rate.unwrap_or(opus::RATE);
             (Box::new(OggReader::new(format, rate, from_zero)), container)
@@ -233,22 +237,6 @@ fn scaled(ms: Option<u64>, promised: Option<u64>, data: &Range<u64>) -> Option<u
     let there = u128::from((data.end - data.start).max(1));
     let all = u128::from(ms?) * u128::from(promised?) / there;
     u64::try_from(all).ok()
-}
-
-/// Whether the last page of an Ogg file is of another stream than the first.
-fn is_chained(input: &Input) -> Result<bool, Error> {
-    /// A page is at most so long.
-    const PAGE: u64 = 65_307;
-    let all = input.len()?;
-    let (head, tail) = (
-        input.bytes_at(0, 18)?,
-        input.bytes_at(all.saturating_sub(PAGE + 18), PAGE as usize + 18)?,
-    );
-    let last = tail
-        .windows(18)
-        .rev()
-        .find(|page| page.starts_with(b"OggS"));
-    Ok(last.is_some_and(|page| page.get(14..18) != head.get(14..18)))
 }
 
 /// Bytes of tags behind a FLAC file that ends at `all`. It has no place for them: symphonia takes them for a damaged last block.

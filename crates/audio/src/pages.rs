@@ -9,6 +9,10 @@ use crate::watched::{Break, Look, Unit, Walk};
 const HEADER: usize = 27;
 /// The longest headers of a stream that are kept for a reader behind a break: pictures may be in them.
 const MOST_HEADERS: u64 = 16 << 20;
+/// The longest page: symphonia looks for the end of a stream in so many bytes.
+const LONGEST: u64 = 65_307;
+/// Bytes from the start in which [`is_one`] sees each page.
+const NEAR: u64 = 256 << 10;
 
 const CRC: [u32; 256] = {
     let mut table = [0; 256];
@@ -60,9 +64,66 @@ fn page(look: &mut Look<'_>, at: u64) -> io::Result<Option<Page>> {
     Ok((bytes.len() == length && crc == told).then_some(found))
 }
 
+/// The first page from `from` on that is whole, and where it is.
+fn whole(look: &mut Look<'_>, mut from: u64) -> io::Result<Option<(u64, Page)>> {
+    while let Some(at) = look.find(from, b"O")? {
+        if let Some(found) = page(look, at)? {
+            return Ok(Some((at, found)));
+        }
+        from = at + 1;
+    }
+    Ok(None)
+}
+
+/// Whether the last pages show that a file is several, one behind the other, or of several streams; or show nothing at all.
+pub(crate) fn is_chained(look: &mut Look<'_>) -> io::Result<bool> {
+    let Some((first, Page { serial, .. })) = whole(look, 0)? else {
+        return Ok(false);
+    };
+    let (mut at, mut any) = (look.end.saturating_sub(LONGEST), false);
+    while let Some((place, page)) = whole(look, at)? {
+        if page.serial != serial || page.begins && place > first {
+            return Ok(true);
+        }
+        (at, any) = (place + page.length, true);
+    }
+    Ok(!any)
+}
+
+/// Whether a file of one stream is one for all that some looks tell: no other begins near its start, and from each look to the
+/// next, half as far again from the start, both the numbers of pages and their times grow. Behind the start of another link that
+/// [`is_chained`] does not show, since it has the first one's serial number, they begin anew.
+pub(crate) fn is_one(look: &mut Look<'_>) -> io::Result<bool> {
+    let (mut at, mut beginning) = (0, true);
+    let mut last: Option<(u32, i64)> = None;
+    let tail = look.end.saturating_sub(LONGEST);
+    while let Some((place, page)) = whole(look, at)? {
+        if page.begins && !beginning {
+            return Ok(false);
+        }
+        beginning &= page.begins;
+        // A page on which no packet ends has no time.
+        if page.granule >= 0 {
+            if last.is_some_and(|(number, granule)| page.number <= number || page.granule < granule)
+            {
+                return Ok(false);
+            }
+            last = Some((page.number, page.granule));
+        }
+        at = place + page.length;
+        // All pages of the start and of the end.
+        if at > NEAR && at < tail {
+            at = (at / 2 * 3).min(tail);
+        }
+    }
+    Ok(last.is_some())
+}
+
 /// A walk from page to page.
 #[derive(Default)]
 pub(crate) struct Pages {
+    /// Whether it is known beforehand that there are several links.
+    chained: bool,
     /// Streams of each link, by where it begins.
     links: BTreeMap<u64, Vec<u32>>,
     /// Number of each stream's last page.
@@ -76,6 +137,14 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
+    /// `chained`: whether there are several links for sure.
+    pub(crate) fn new(chained: bool) -> Self {
+        Pages {
+            chained,
+            ..Pages::default()
+        }
+    }
+
     /// Whether a page is of the link around `at`.
     fn is_known(&self, at: u64, page: &Page) -> bool {
         let link = self.links.range(..=at).next_back();
@@ -157,6 +226,10 @@ impl Walk for Pages {
         self.last.insert(page.serial, page.number);
         (self.pages, self.bytes) = (self.pages + 1, self.bytes + page.length);
         Ok(Unit::Good(page.length))
+    }
+
+    fn several(&self) -> bool {
+        self.chained || self.links.len() > 1
     }
 
     /// The headers of the link that is broken.

@@ -56,6 +56,11 @@ pub(crate) trait Walk: Send {
     /// What is at `at`, behind all that was good.
     fn unit(&mut self, look: &mut Look<'_>, at: u64) -> io::Result<Unit>;
 
+    /// Whether the file is several, one behind the other: symphonia's search for the end of one of them loses its way then.
+    fn several(&self) -> bool {
+        false
+    }
+
     /// What a reader needs before what is behind a break; `None`: it cannot be told.
     fn header(&mut self, look: &mut Look<'_>, found: &Break) -> io::Result<Option<Vec<u8>>>;
 }
@@ -299,6 +304,6 @@ impl<W: Walk> MediaSource for Watched<'_, W> {
     }
 
     fn byte_len(&self) -> Option<u64> {
-        Some(self.source.len())
+        (!lock(&self.watch).walk.several()).then(|| self.source.len())
     }
 }

@@ -25,7 +25,7 @@ fn gives_chirps(what: &str, file: Vec<u8>, times: usize, slack: i64) {
     for n in 0..times {
         let from = n * samples.len() / times;
         let part = &samples[from..samples.len().min(from + 64_000)];
-        let (place, correlation) = delay(&wanted[..48_000], part, 2_400);
+        let (place, correlation) = delay(&wanted[..48_000], part, slack + 100);
         println!("  {n}: {place} samples late, correlation {correlation:.3}");
         assert!(correlation > 0.8, "{what}: chirp {n}: {correlation}");
         assert!(
@@ -120,6 +120,135 @@ fn ogg() {
     );
     let second = pages(case(name), |_, page| page[14] ^= 1);
     gives_chirps("chained", [case(name), second].concat(), 2, 400);
+}
+
+fn ogg_flac() -> Vec<u8> {
+    in_ogg(&chirp(16_000, 4.0))
+}
+
+/// Samples at 16 kHz as FLAC in Ogg (RFC 9639, section 10.1), a page for each packet.
+fn in_ogg(samples: &[f32]) -> Vec<u8> {
+    let mut writer = audio::flac::Writer::new(16_000);
+    let mut ends = vec![(writer.bytes(), 0)];
+    for (n, part) in samples.chunks(64).enumerate() {
+        writer.push(part);
+        if writer.bytes() > ends[ends.len() - 1].0 {
+            ends.push((writer.bytes(), n as u64 * 64 + part.len() as u64));
+        }
+    }
+    let file = writer.finish();
+    ends.push((file.len(), samples.len() as u64));
+    // STREAMINFO, not the last block; and comments that say nothing.
+    let info = [b"\x7fFLAC\x01\0\0\x01fLaC\0", &file[5..42]].concat();
+    let comments = [&[0x84, 0, 0, 8][..], &[0; 8]].concat();
+    let mut packets = vec![(info, 0), (comments, 0)];
+    for pair in ends.windows(2).filter(|pair| pair[0].0 < pair[1].0) {
+        packets.push((file[pair[0].0..pair[1].0].to_vec(), pair[1].1));
+    }
+    let mut out = Vec::new();
+    let last = packets.len() - 1;
+    for (n, (packet, granule)) in packets.into_iter().enumerate() {
+        let kind = if n == 0 { 2 } else { 4 * u8::from(n == last) };
+        out.extend([b'O', b'g', b'g', b'S', 0, kind]);
+        out.extend(granule.to_le_bytes());
+        out.extend([1, 2, 3, 4]);
+        out.extend((n as u32).to_le_bytes());
+        out.extend([0; 4]);
+        out.push((packet.len() / 255 + 1) as u8);
+        out.extend(std::iter::repeat_n(255, packet.len() / 255));
+        out.push((packet.len() % 255) as u8);
+        out.extend(packet);
+    }
+    pages(out, |_, _| ())
+}
+
+/// symphonia looks for the end of a link within 64 kB of the file's.
+#[test]
+fn long_chains_of_ogg() {
+    let files = [
+        ("opus", fixture_bytes("chirp.opus")),
+        ("vorbis", fixture_bytes("chirp.ogg")),
+        ("flac", ogg_flac()),
+    ];
+    let with_serial = |file: &[u8], serial: u8| {
+        pages(file.to_vec(), |_, page| {
+            page[14..18].copy_from_slice(&[serial, 1, 2, 3])
+        })
+    };
+    for (codec, file) in &files {
+        for least in [70_000, 210_000] {
+            let times = (least / file.len() + 1).max(3);
+            // All of one number, each of its own, and first and last of the same.
+            let numbers: [(&str, &dyn Fn(usize) -> u8); 3] = [
+                ("equal", &|_| 1),
+                ("different", &|n| n as u8),
+                ("back", &|n| u8::from(n > 0 && n + 1 < times)),
+            ];
+            for (what, number) in numbers {
+                let chain: Vec<u8> = (0..times)
+                    .flat_map(|n| with_serial(file, number(n)))
+                    .collect();
+                let what = format!("{codec}, {} bytes, {what} serial numbers", chain.len());
+                gives_chirps(&what, chain, times, 80);
+            }
+        }
+    }
+    let mixed = [
+        with_serial(&files[1].1, 1),
+        with_serial(&files[2].1, 2),
+        with_serial(&files[0].1, 3),
+        with_serial(&files[2].1, 1),
+    ];
+    gives_chirps("Vorbis, FLAC, Opus, FLAC", mixed.concat(), 4, 150);
+}
+
+/// A short link before a long one of the same number, and behind it: a range is that part of the whole wherever it lies.
+#[test]
+fn a_range_beyond_the_first_link_of_ogg() {
+    for seconds in [5, 40] {
+        let mut state = 1u32;
+        let noise: Vec<f32> = (0..seconds * 16_000)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 8) as f32 / (1 << 24) as f32 - 0.5
+            })
+            .collect();
+        let long = in_ogg(&noise);
+        if seconds > 30 {
+            // What is one link is bisected.
+            let alone = bytes(long.clone());
+            let (from, to) = (seconds as u64 * 900, seconds as u64 * 900 + 700);
+            let mut reader = audio::Reader::open(&alone, &range(from, to)).unwrap();
+            let mut part = Vec::new();
+            while reader.read(&mut part, 16_000, &GO).unwrap() > 0 {}
+            assert_eq!(part.len(), 700 * 16);
+            let (read, all) = (reader.bytes_read(), long.len() as u64);
+            assert!(read < all * 3 / 4, "{read} of {all} bytes");
+        }
+        for chain in [
+            vec![&ogg_flac(), &long],
+            vec![&long, &ogg_flac()],
+            vec![&long, &long],
+            vec![&ogg_flac(), &long, &ogg_flac()],
+        ] {
+            let input = bytes(
+                chain
+                    .iter()
+                    .flat_map(|file| file.iter().copied())
+                    .collect::<Vec<u8>>(),
+            );
+            let whole = decode(&input).unwrap().samples;
+            let told = audio::probe(&input, &GO).unwrap().duration_ms.unwrap();
+            assert_eq!(told, whole.len() as u64 / 16);
+            for start in (0..told - 1_000).step_by(3_300) {
+                let part = audio::decode(&input, &range(start, start + 700), &GO).unwrap();
+                assert!(
+                    part.samples == whole[start as usize * 16..][..700 * 16],
+                    "{start}"
+                );
+            }
+        }
+    }
 }
 
 #[test]
