@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::demux::big_endian;
 use crate::watched::{Break, Look, Unit, Walk};
 
 const EBML: u32 = 0x1a45_dfa3;
@@ -64,11 +65,10 @@ impl Element {
         if size_first == 0 || bytes.len() < id_length + size_length {
             return Ok(None);
         }
-        let number = |bytes: &[u8]| bytes.iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
         let all = (1u64 << (7 * size_length)) - 1;
-        let size = number(&bytes[id_length..id_length + size_length]) & all;
+        let size = big_endian(&bytes[id_length..id_length + size_length]) & all;
         Ok(Some(Element {
-            id: number(&bytes[..id_length]) as u32,
+            id: big_endian(&bytes[..id_length]) as u32,
             header: (id_length + size_length) as u64,
             size: Some(size).filter(|size| *size != all),
         }))
@@ -372,7 +372,7 @@ impl Walk for Clusters {
 fn time(look: &mut Look<'_>, at: u64, element: &Element) -> io::Result<u64> {
     let size = element.size.unwrap_or(0).min(8) as usize;
     let bytes = look.bytes(at + element.header, size)?;
-    Ok(bytes.iter().fold(0, |n, b| n << 8 | u64::from(*b)))
+    Ok(big_endian(bytes))
 }
 
 /// Track and time of the block at `at`, the latter from its cluster's.

@@ -6,6 +6,7 @@ use std::io;
 use std::ops::Range;
 
 use crate::amr::Band;
+use crate::demux::big_endian;
 use crate::{Input, sniff};
 
 /// The most boxes to look at in one parent.
@@ -149,10 +150,5 @@ fn edit_start(input: &Input, trak: Range<u64>) -> io::Result<u64> {
 
 /// A big-endian number of `len` bytes.
 fn number(bytes: &[u8], at: usize, len: usize) -> Option<u64> {
-    let bytes = bytes.get(at..at + len)?;
-    Some(
-        bytes
-            .iter()
-            .fold(0, |number, byte| number << 8 | u64::from(*byte)),
-    )
+    bytes.get(at..at + len).map(big_endian)
 }

@@ -3,27 +3,22 @@
 //! symphonia ends where a box is broken. Its reader then is opened again on the same bytes, with the header of a box of data over what
 //! is broken. It counts fragments' times by their samples; the hole is made here, by the time that the next fragment tells.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use symphonia::core::errors::{Error, Result};
-use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::{
-    FormatInfo, FormatOptions, FormatReader, MediaInfo, SeekMode, SeekTo, SeekedTo, Track,
-};
-use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
-use symphonia::core::meta::{Metadata, MetadataOptions};
+use symphonia::core::errors::Result;
+use symphonia::core::formats::{FormatReader, SeekMode, SeekTo, SeekedTo};
 use symphonia::core::packet::Packet;
 use symphonia::core::units::Timestamp;
 
-use crate::Input;
-use crate::codec::FORMATS;
+use crate::demux::{as_inner, big_endian, is_end};
 use crate::holes::{Holes, Notes, hole};
 use crate::input::{Patch, Source};
 use crate::open::audio_track;
 use crate::watched::Look;
+use crate::{Input, demux};
 
 /// The longest moov or moof that is looked into.
 const MOST: u64 = 64 << 20;
@@ -47,10 +42,6 @@ struct Breaks {
     behind: u64,
 }
 
-fn number(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0, |n, byte| n << 8 | u64::from(*byte))
-}
-
 /// Name, header and length of the box at `at`, if one can be there that ends in the file.
 fn header(look: &mut Look<'_>, at: u64) -> io::Result<Option<([u8; 4], u64, u64)>> {
     let left = look.end.saturating_sub(at);
@@ -58,8 +49,8 @@ fn header(look: &mut Look<'_>, at: u64) -> io::Result<Option<([u8; 4], u64, u64)
     let Some(name) = bytes.get(4..8).and_then(|name| name.first_chunk::<4>()) else {
         return Ok(None);
     };
-    let (start, size) = match number(&bytes[..4]) {
-        1 if bytes.len() == 16 => (16, number(&bytes[8..])),
+    let (start, size) = match big_endian(&bytes[..4]) {
+        1 if bytes.len() == 16 => (16, big_endian(&bytes[8..])),
         0 => (8, left),
         size => (8, size),
     };
@@ -71,7 +62,7 @@ fn header(look: &mut Look<'_>, at: u64) -> io::Result<Option<([u8; 4], u64, u64)
 fn boxes(mut bytes: &[u8]) -> Option<Vec<([u8; 4], &[u8])>> {
     let mut all = Vec::new();
     while !bytes.is_empty() {
-        let size = usize::try_from(number(bytes.get(..4)?)).ok()?;
+        let size = usize::try_from(big_endian(bytes.get(..4)?)).ok()?;
         let name = *bytes.get(4..8)?.first_chunk::<4>()?;
         all.push((name, bytes.get(8..size)?));
         bytes = &bytes[size..];
@@ -94,8 +85,8 @@ fn is_run(body: &[u8], end: u64) -> bool {
 
 /// Ticks and bytes of a run.
 fn run(body: &[u8], default: u64) -> Option<(u64, u64)> {
-    let flags = number(body.get(1..4)?);
-    let count = number(body.get(4..8)?) as usize;
+    let flags = big_endian(body.get(1..4)?);
+    let count = big_endian(body.get(4..8)?) as usize;
     let skip = 8 + [1, 4].iter().filter(|flag| flags & **flag != 0).count() * 4;
     let field = |flag: u64| usize::from(flags & flag != 0) * 4;
     let entry = field(0x100) + field(0x200) + field(0x400) + field(0x800);
@@ -109,9 +100,13 @@ fn run(body: &[u8], default: u64) -> Option<(u64, u64)> {
     let (mut ticks, mut bytes) = (0u64, 0u64);
     for entry in entries.chunks_exact(entry) {
         let at = field(0x100);
-        ticks = ticks.saturating_add(if at > 0 { number(&entry[..4]) } else { default });
+        ticks = ticks.saturating_add(if at > 0 {
+            big_endian(&entry[..4])
+        } else {
+            default
+        });
         if field(0x200) > 0 {
-            bytes = bytes.saturating_add(number(&entry[at..at + 4]));
+            bytes = bytes.saturating_add(big_endian(&entry[at..at + 4]));
         }
     }
     Some((ticks, bytes))
@@ -246,22 +241,25 @@ impl Breaks {
         let id = u64::from(track);
         let mvex = boxes(first(&self.moov, b"mvex")?)?.into_iter();
         let default = mvex
-            .filter(|one| one.0 == *b"trex" && one.1.get(4..8).map(number) == Some(id))
-            .find_map(|one| one.1.get(12..16).map(number));
+            .filter(|one| one.0 == *b"trex" && one.1.get(4..8).map(big_endian) == Some(id))
+            .find_map(|one| one.1.get(12..16).map(big_endian));
         let mut time = self.before(track).unwrap_or(0);
         let (mut expected, mut leaps, mut holes) = (time, Vec::new(), Holes::default());
         for (missing, moof) in &self.fragments {
             for traf in boxes(moof)?.iter().filter(|one| one.0 == *b"traf") {
                 let tfhd = first(traf.1, b"tfhd")?;
-                if tfhd.get(4..8).map(number) != Some(id) {
+                if tfhd.get(4..8).map(big_endian) != Some(id) {
                     continue;
                 }
-                let flags = number(tfhd.get(1..4)?);
+                let flags = big_endian(tfhd.get(1..4)?);
                 let at = 8 + [(1, 8), (2, 4)]
                     .iter()
                     .map(|(flag, bytes)| if flags & flag != 0 { *bytes } else { 0 })
                     .sum::<usize>();
-                let own = tfhd.get(at..at + 4).filter(|_| flags & 8 != 0).map(number);
+                let own = tfhd
+                    .get(at..at + 4)
+                    .filter(|_| flags & 8 != 0)
+                    .map(big_endian);
                 let default = own.or(default).unwrap_or(0);
                 let (mut ticks, mut bytes) = (0u64, 0u64);
                 for one in boxes(traf.1)?.iter().filter(|one| one.0 == *b"trun") {
@@ -270,8 +268,8 @@ impl Breaks {
                     bytes = bytes.saturating_add(run.1);
                 }
                 let told = first(traf.1, b"tfdt").and_then(|body| match body.first()? {
-                    0 => body.get(4..8).map(number),
-                    _ => body.get(4..12).map(number),
+                    0 => body.get(4..8).map(big_endian),
+                    _ => body.get(4..12).map(big_endian),
                 });
                 if *missing > 0 {
                     let gap = told.map_or(holes.estimate(*missing), |told| {
@@ -299,7 +297,7 @@ impl Breaks {
             first(trak.1, b"tkhd")
                 .and_then(|body| {
                     let at = if body.first() == Some(&1) { 20 } else { 12 };
-                    body.get(at..at + 4).map(number)
+                    body.get(at..at + 4).map(big_endian)
                 })
                 .is_some_and(|id| id == u64::from(track))
         })?;
@@ -309,7 +307,7 @@ impl Breaks {
             .try_fold(trak.1, |bytes, name| first(bytes, name))?;
         let entries = stts.get(8..)?.chunks_exact(8);
         Some(entries.fold(0u64, |sum, entry| {
-            sum.saturating_add(number(&entry[..4]).saturating_mul(number(&entry[4..])))
+            sum.saturating_add(big_endian(&entry[..4]).saturating_mul(big_endian(&entry[4..])))
         }))
     }
 }
@@ -336,15 +334,12 @@ pub(crate) struct Fragments<'s> {
 }
 
 /// A reader of the bytes, with some written over.
-pub(crate) fn open<'s>(
+fn open<'s>(
     (input, window, read, stop): (&Input, &Range<u64>, &Arc<AtomicU64>, Option<&'s AtomicBool>),
     patches: Vec<Patch>,
 ) -> Result<Box<dyn FormatReader + 's>> {
     let source = Source::new(input, Vec::new(), window.clone(), read.clone(), stop);
-    let options = MediaSourceStreamOptions::default();
-    let stream = MediaSourceStream::new(Box::new(source.patched(patches)), options);
-    let (format, metadata) = (FormatOptions::default(), MetadataOptions::default());
-    FORMATS.probe(&Hint::new(), stream, format, metadata)
+    demux::open(source.patched(patches))
 }
 
 impl<'s> Fragments<'s> {
@@ -402,21 +397,7 @@ impl<'s> Fragments<'s> {
 }
 
 impl FormatReader for Fragments<'_> {
-    fn format_info(&self) -> &FormatInfo {
-        self.inner.format_info()
-    }
-
-    fn media_info(&self) -> &MediaInfo {
-        self.inner.media_info()
-    }
-
-    fn metadata(&mut self) -> Metadata<'_> {
-        self.inner.metadata()
-    }
-
-    fn tracks(&self) -> &[Track] {
-        self.inner.tracks()
-    }
+    as_inner!();
 
     fn next_packet(&mut self) -> Result<Option<Packet>> {
         if std::mem::take(&mut self.broken) {
@@ -428,12 +409,7 @@ impl FormatReader for Fragments<'_> {
                 Some(packet) => Ok(Some(packet)),
                 None => self.inner.next_packet(),
             };
-            let ended = match &next {
-                Ok(packet) => packet.is_none(),
-                Err(Error::IoError(error)) => error.kind() == ErrorKind::UnexpectedEof,
-                Err(error) => matches!(error, Error::DecodeError(_)),
-            };
-            if ended && self.mend()? {
+            if is_end(&next) && self.mend()? {
                 continue;
             }
             let mut packet = match next {
@@ -489,12 +465,5 @@ impl FormatReader for Fragments<'_> {
             *ts = Timestamp::new(ts.get().saturating_add_unsigned(shift));
         }
         Ok(sought)
-    }
-
-    fn into_inner<'a>(self: Box<Self>) -> MediaSourceStream<'a>
-    where
-        Self: 'a,
-    {
-        self.inner.into_inner()
     }
 }

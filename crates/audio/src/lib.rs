@@ -13,6 +13,7 @@ mod clusters;
 mod codec;
 pub mod damage;
 mod decoder;
+mod demux;
 mod edits;
 mod error;
 pub mod fbank;

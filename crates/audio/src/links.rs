@@ -5,18 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use symphonia::core::errors::{Error as Symphonia, Result, SeekErrorKind, seek_error};
-use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::{
-    FormatInfo, FormatOptions, FormatReader, MediaInfo, SeekMode, SeekTo, SeekedTo, Track,
-};
-use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
-use symphonia::core::meta::{Metadata, MetadataOptions};
+use symphonia::core::formats::{FormatReader, SeekMode, SeekTo, SeekedTo};
 use symphonia::core::packet::Packet;
 
-use crate::codec::FORMATS;
+use crate::demux::{as_inner, big_endian};
 use crate::input::Source;
 use crate::open::tags_behind;
-use crate::{Error, Input};
+use crate::{Error, Input, demux};
 
 /// Bytes read at once.
 const READ: usize = 1 << 20;
@@ -38,11 +33,10 @@ impl StreamInfo {
     /// `None` where something is not told.
     fn read(bytes: &[u8]) -> Option<Self> {
         let body = bytes.strip_prefix(&MARK[..4])?.get(4..22)?;
-        let number = |bytes: &[u8]| bytes.iter().fold(0, |n, b| n << 8 | u64::from(*b));
         let info = StreamInfo {
-            block: number(&body[2..4]),
-            largest: number(&body[7..10]) as usize,
-            samples: number(&body[13..18]) & ((1 << 36) - 1),
+            block: big_endian(&body[2..4]),
+            largest: big_endian(&body[7..10]) as usize,
+            samples: big_endian(&body[13..18]) & ((1 << 36) - 1),
         };
         (info.largest > 0 && info.samples > 0).then_some(info)
     }
@@ -70,7 +64,7 @@ impl StreamInfo {
         let mut field = |size: usize| {
             let bytes = bytes.get(at..at + size)?;
             at += size;
-            Some(bytes.iter().fold(0, |n, b| n << 8 | u64::from(*b)))
+            Some(big_endian(bytes))
         };
         let samples = match block {
             1 => 192,
@@ -219,31 +213,11 @@ fn open<'s>(
     stop: Option<&'s AtomicBool>,
 ) -> Result<Box<dyn FormatReader + 's>> {
     let source = Source::new(input, Vec::new(), link, read, stop);
-    let stream = MediaSourceStream::new(Box::new(source), MediaSourceStreamOptions::default());
-    FORMATS.probe(
-        &Hint::new(),
-        stream,
-        FormatOptions::default(),
-        MetadataOptions::default(),
-    )
+    demux::open(source)
 }
 
 impl FormatReader for Links<'_> {
-    fn format_info(&self) -> &FormatInfo {
-        self.inner.format_info()
-    }
-
-    fn media_info(&self) -> &MediaInfo {
-        self.inner.media_info()
-    }
-
-    fn metadata(&mut self) -> Metadata<'_> {
-        self.inner.metadata()
-    }
-
-    fn tracks(&self) -> &[Track] {
-        self.inner.tracks()
-    }
+    as_inner!();
 
     fn next_packet(&mut self) -> Result<Option<Packet>> {
         match self.inner.next_packet() {
@@ -272,13 +246,6 @@ impl FormatReader for Links<'_> {
 
     fn seek(&mut self, _mode: SeekMode, _to: SeekTo) -> Result<SeekedTo> {
         seek_error(SeekErrorKind::Unseekable)
-    }
-
-    fn into_inner<'a>(self: Box<Self>) -> MediaSourceStream<'a>
-    where
-        Self: 'a,
-    {
-        self.inner.into_inner()
     }
 }
 

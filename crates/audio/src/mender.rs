@@ -2,18 +2,14 @@
 //!
 //! It stands around one of symphonia's, which ends there, or passes over it without a word.
 
-use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use symphonia::core::errors::{Error, Result};
-use symphonia::core::formats::{
-    FormatInfo, FormatReader, MediaInfo, SeekMode, SeekTo, SeekedTo, Track,
-};
-use symphonia::core::io::MediaSourceStream;
-use symphonia::core::meta::Metadata;
+use symphonia::core::formats::{FormatReader, SeekMode, SeekTo, SeekedTo};
 use symphonia::core::packet::Packet;
 
+use crate::demux::{as_inner, is_end};
 use crate::holes::{Holes, hole};
 use crate::open::audio_track;
 
@@ -113,10 +109,7 @@ impl<'s> Mender<'s> {
 
     /// How long a hole before `packet` is.
     fn gap(&mut self, packet: &Packet) -> Option<u64> {
-        let start = packet
-            .pts
-            .get()
-            .saturating_add_unsigned(packet.trim_start.get());
+        let start = start(packet);
         let missing = self.missing.take();
         let time = match self.time {
             Some(time) => time,
@@ -144,10 +137,7 @@ impl<'s> Mender<'s> {
 
     /// Counts on.
     fn passed(&mut self, packet: &Packet) {
-        let start = packet
-            .pts
-            .get()
-            .saturating_add_unsigned(packet.trim_start.get());
+        let start = start(packet);
         let step = match packet.dur.get() {
             // Matroska need not tell it: as long as the last one, or as the first to the second.
             0 => match self.time {
@@ -165,32 +155,14 @@ impl<'s> Mender<'s> {
     }
 }
 
-/// Whether a reader has come to the end of its bytes.
-fn is_end(result: &Result<Option<Packet>>) -> bool {
-    match result {
-        Ok(packet) => packet.is_none(),
-        Err(Error::IoError(error)) => error.kind() == ErrorKind::UnexpectedEof,
-        Err(Error::DecodeError(_)) => true,
-        Err(_) => false,
-    }
+/// When a packet begins, what is cut off left out.
+fn start(packet: &Packet) -> i64 {
+    let time = packet.pts.get();
+    time.saturating_add_unsigned(packet.trim_start.get())
 }
 
 impl FormatReader for Mender<'_> {
-    fn format_info(&self) -> &FormatInfo {
-        self.inner.format_info()
-    }
-
-    fn media_info(&self) -> &MediaInfo {
-        self.inner.media_info()
-    }
-
-    fn metadata(&mut self) -> Metadata<'_> {
-        self.inner.metadata()
-    }
-
-    fn tracks(&self) -> &[Track] {
-        self.inner.tracks()
-    }
+    as_inner!();
 
     fn next_packet(&mut self) -> Result<Option<Packet>> {
         loop {
@@ -223,11 +195,7 @@ impl FormatReader for Mender<'_> {
                         let time = self.time.unwrap_or(0);
                         let believed = time.saturating_add_unsigned(length);
                         // The packet's time is not to be seen as a leap again.
-                        let start = packet
-                            .pts
-                            .get()
-                            .saturating_add_unsigned(packet.trim_start.get());
-                        self.time = Some(start.max(believed));
+                        self.time = Some(start(&packet).max(believed));
                         self.held = Some(packet);
                         return Ok(Some(hole(self.track, time, length)));
                     }
@@ -247,12 +215,5 @@ impl FormatReader for Mender<'_> {
         (self.time, self.missing, self.held, self.fresh) = (None, None, None, false);
         self.begun = true;
         self.inner.seek(mode, to)
-    }
-
-    fn into_inner<'a>(self: Box<Self>) -> MediaSourceStream<'a>
-    where
-        Self: 'a,
-    {
-        self.inner.into_inner()
     }
 }

@@ -7,14 +7,11 @@
 use std::collections::VecDeque;
 
 use symphonia::core::errors::{Error, Result};
-use symphonia::core::formats::{
-    FormatInfo, FormatReader, MediaInfo, SeekMode, SeekTo, SeekedTo, Track,
-};
-use symphonia::core::io::MediaSourceStream;
-use symphonia::core::meta::Metadata;
+use symphonia::core::formats::{FormatReader, SeekMode, SeekTo, SeekedTo};
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration, Timestamp};
 
+use crate::demux::as_inner;
 use crate::{Error as AudioError, Input};
 
 /// Most packets that wait for what tells whether they are padding; a page holds 255.
@@ -113,21 +110,7 @@ impl<'s> OggReader<'s> {
 }
 
 impl FormatReader for OggReader<'_> {
-    fn format_info(&self) -> &FormatInfo {
-        self.inner.format_info()
-    }
-
-    fn media_info(&self) -> &MediaInfo {
-        self.inner.media_info()
-    }
-
-    fn metadata(&mut self) -> Metadata<'_> {
-        self.inner.metadata()
-    }
-
-    fn tracks(&self) -> &[Track] {
-        self.inner.tracks()
-    }
+    as_inner!();
 
     fn next_packet(&mut self) -> Result<Option<Packet>> {
         loop {
@@ -175,12 +158,5 @@ impl FormatReader for OggReader<'_> {
         (self.settled, self.after) = (false, None);
         (self.from_zero, self.time) = (false, None);
         self.inner.seek(mode, to)
-    }
-
-    fn into_inner<'a>(self: Box<Self>) -> MediaSourceStream<'a>
-    where
-        Self: 'a,
-    {
-        self.inner.into_inner()
     }
 }

@@ -9,15 +9,12 @@ use symphonia::core::audio::Channels;
 use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as Symphonia;
-use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::{FormatOptions, FormatReader, Track, TrackType};
-use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
-use symphonia::core::meta::MetadataOptions;
+use symphonia::core::formats::{FormatReader, Track, TrackType};
 use symphonia::core::units::TimeBase;
 
 use crate::amr::Band;
 use crate::clusters::{self, Clusters};
-use crate::codec::{CODECS, FORMATS, codec_name, container_name};
+use crate::codec::{CODECS, codec_name, container_name};
 use crate::fence::fenced;
 use crate::fragments::Fragments;
 use crate::frames::FrameReader;
@@ -30,7 +27,7 @@ use crate::pages::{self, Pages};
 use crate::rehead::{Rehead, rehead};
 use crate::ticks::rescale;
 use crate::watched::{self, Look, Walk, Watching};
-use crate::{Error, Info, Input, edits, he_aac, opus, sniff};
+use crate::{Error, Info, Input, demux, edits, he_aac, opus, sniff};
 
 /// Rates outside are a damaged header, not audio.
 const RATES: std::ops::RangeInclusive<u32> = 1_000..=768_000;
@@ -121,12 +118,7 @@ pub(crate) fn open<'s>(
             let headers = clusters::headers(&mut look, 0).map_err(&failed)?;
             mended(mendable, Clusters::default(), headers)
         }
-        _ => fenced(|| {
-            let (format, metadata) = (FormatOptions::default(), MetadataOptions::default());
-            let options = MediaSourceStreamOptions::default();
-            let stream = MediaSourceStream::new(Box::new(source), options);
-            FORMATS.probe(&Hint::new(), stream, format, metadata)
-        }),
+        _ => fenced(|| demux::open(source)),
     };
     let format = format.map_err(|error| open_error(error, container, &head, stop))?;
     let format_info = format.format_info();

@@ -64,10 +64,16 @@ fn page(look: &mut Look<'_>, at: u64) -> io::Result<Option<Page>> {
     Ok((bytes.len() == length && crc == told).then_some(found))
 }
 
-/// The first page from `from` on that is whole, and where it is.
-fn whole(look: &mut Look<'_>, mut from: u64) -> io::Result<Option<(u64, Page)>> {
+/// The first page from `from` on that is whole and wanted, and where it is.
+fn first(
+    look: &mut Look<'_>,
+    mut from: u64,
+    wanted: impl Fn(u64, &Page) -> bool,
+) -> io::Result<Option<(u64, Page)>> {
     while let Some(at) = look.find(from, b"O")? {
-        if let Some(found) = page(look, at)? {
+        if let Some(found) = page(look, at)?
+            && wanted(at, &found)
+        {
             return Ok(Some((at, found)));
         }
         from = at + 1;
@@ -75,14 +81,19 @@ fn whole(look: &mut Look<'_>, mut from: u64) -> io::Result<Option<(u64, Page)>> 
     Ok(None)
 }
 
+/// The first page from `from` on that is whole.
+fn whole(look: &mut Look<'_>, from: u64) -> io::Result<Option<(u64, Page)>> {
+    first(look, from, |_, _| true)
+}
+
 /// Whether the last pages show that a file is several, one behind the other, or of several streams; or show nothing at all.
 pub(crate) fn is_chained(look: &mut Look<'_>) -> io::Result<bool> {
-    let Some((first, Page { serial, .. })) = whole(look, 0)? else {
+    let Some((start, Page { serial, .. })) = whole(look, 0)? else {
         return Ok(false);
     };
     let (mut at, mut any) = (look.end.saturating_sub(LONGEST), false);
     while let Some((place, page)) = whole(look, at)? {
-        if page.serial != serial || page.begins && place > first {
+        if page.serial != serial || page.begins && place > start {
             return Ok(true);
         }
         (at, any) = (place + page.length, true);
@@ -151,17 +162,17 @@ impl Pages {
         page.begins || link.is_none_or(|(_, streams)| streams.contains(&page.serial))
     }
 
-    /// The next page that is whole and belongs here.
-    fn next(&self, look: &mut Look<'_>, mut from: u64) -> io::Result<Option<(u64, Page)>> {
-        while let Some(at) = look.find(from, b"O")? {
-            if let Some(found) = page(look, at)?
-                && self.is_known(at, &found)
-            {
-                return Ok(Some((at, found)));
-            }
-            from = at + 1;
-        }
-        Ok(None)
+    /// The break at `at`, up to the next page that is whole and belongs here.
+    fn broken(&self, look: &mut Look<'_>, at: u64) -> io::Result<Unit> {
+        let next = first(look, at, |at, page| self.is_known(at, page))?;
+        let place = next.as_ref().map(|(at, _)| *at);
+        Ok(Unit::Broken(Break {
+            at,
+            next: place,
+            missing: place.unwrap_or(look.end) - at,
+            truncated: false,
+            fresh: next.is_some_and(|(_, page)| page.begins),
+        }))
     }
 }
 
@@ -178,15 +189,7 @@ impl Walk for Pages {
                 let near = look.find(at + 1, b"O")?;
                 return Ok(near.map_or(Unit::Unknown, |near| Unit::Good(near - at)));
             }
-            let next = self.next(look, at)?;
-            let end = next.as_ref().map_or(look.end, |(at, _)| *at);
-            return Ok(Unit::Broken(Break {
-                at,
-                next: next.as_ref().map(|(at, _)| *at),
-                missing: end - at,
-                truncated: false,
-                fresh: next.is_some_and(|(_, page)| page.begins),
-            }));
+            return self.broken(look, at);
         };
         self.synced = true;
         if page.begins {
@@ -201,15 +204,7 @@ impl Walk for Pages {
         self.beginning = page.begins;
         // Streams that nobody has announced: the page that did is damaged.
         if !self.is_known(at, &page) {
-            let next = self.next(look, at)?;
-            let end = next.as_ref().map_or(look.end, |(at, _)| *at);
-            return Ok(Unit::Broken(Break {
-                at,
-                next: next.as_ref().map(|(at, _)| *at),
-                missing: end - at,
-                truncated: false,
-                fresh: next.is_some_and(|(_, page)| page.begins),
-            }));
+            return self.broken(look, at);
         }
         let last = self.last.get(&page.serial);
         let gone = last.map_or(0, |last| page.number.wrapping_sub(*last).wrapping_sub(1));

@@ -9,16 +9,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use symphonia::core::errors::{Error, Result};
-use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::{FormatOptions, FormatReader};
-use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions};
-use symphonia::core::meta::MetadataOptions;
+use symphonia::core::formats::FormatReader;
+use symphonia::core::io::MediaSource;
 
-use crate::Input;
-use crate::codec::FORMATS;
 use crate::holes::Notes;
 use crate::input::Source;
 use crate::mender::{Behind, Breaks};
+use crate::{Input, demux};
 
 /// Bytes looked at, at once.
 const LOOK: usize = 64 << 10;
@@ -160,9 +157,7 @@ impl<'s, W: Walk + 's> Watching<'s, W> {
         let window = from..self.window.end;
         let source = Source::new(&self.input, header, window, self.read.clone(), self.stop);
         let source = Watched::new(source, self.watch.clone());
-        let stream = MediaSourceStream::new(Box::new(source), MediaSourceStreamOptions::default());
-        let (format, metadata) = (FormatOptions::default(), MetadataOptions::default());
-        FORMATS.probe(&Hint::new(), stream, format, metadata)
+        demux::open(source)
     }
 }
 

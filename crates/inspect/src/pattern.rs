@@ -33,8 +33,8 @@ pub struct Phrase {
 }
 
 impl Phrase {
-    fn new(text: &str) -> Self {
-        let words = words(text);
+    /// Of a text and its words.
+    fn new(text: &str, words: Vec<Word>) -> Self {
         let signs = (0..=words.len()).map(|gap| signs(text, &words, gap));
         Phrase {
             signs: signs.collect(),
@@ -91,24 +91,7 @@ fn belongs(c: char) -> bool {
 
 fn is_punctuation(c: char) -> bool {
     c.is_control()
-        || matches!(
-            c,
-            '!' | '"'
-                | '\''
-                | '('
-                | ')'
-                | ','
-                | '-'
-                | '.'
-                | ':'
-                | ';'
-                | '?'
-                | '['
-                | ']'
-                | '{'
-                | '}'
-                | '`'
-        )
+        || r#"!"'(),-.:;?[]{}`"#.contains(c)
         || matches!(c, '\u{a0}'..='\u{bf}' if !matches!(c, '¢' | '£' | '¥' | '§' | '©' | '®' | '°' | '±'))
         || matches!(c, '\u{2000}'..='\u{206f}' | '\u{3000}'..='\u{303f}' | '\u{fe10}'..='\u{fe6f}')
 }
@@ -162,7 +145,7 @@ impl Pattern {
                 Err("a phrase in the list of words is too long".into())
             }
             empty if empty.is_empty() => Err(format!("\"{phrase}\" has no word in it")),
-            _ => Ok(Phrase::new(phrase)),
+            words => Ok(Phrase::new(phrase, words)),
         });
         phrases.collect::<Result<_, String>>().map(Pattern::Words)
     }

@@ -68,15 +68,21 @@ pub fn speaker() -> SpeakerModel {
     })
 }
 
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: make -s test-env"))
+}
+
+/// ONNX Runtime.
+pub fn runtime() -> Runtime {
+    Runtime::load(Path::new(&variable("AI_AUDIO_ORT"))).unwrap()
+}
+
 /// Opens a model on one thread.
 pub fn open<M, E: std::fmt::Debug>(
     name: &str,
     open: fn(&Runtime, &Path, &SessionOptions) -> Result<M, E>,
 ) -> M {
-    let variable = |name: &str| {
-        std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: make -s test-env"))
-    };
-    let runtime = Runtime::load(Path::new(&variable("AI_AUDIO_ORT"))).unwrap();
+    let runtime = runtime();
     let path = PathBuf::from(variable("AI_AUDIO_MODELS")).join(name);
     open(
         &runtime,

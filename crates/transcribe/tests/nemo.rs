@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use onnx::{Cancel, Runtime, SessionOptions};
+use onnx::{Cancel, SessionOptions};
 use transcribe::{Error, Language, Model, Options, Sentence, Task, Transcriber};
 use vad::Vad;
 
@@ -16,9 +16,7 @@ fn folder(name: &str) -> PathBuf {
 }
 
 fn open(folder: &Path) -> Result<Model, onnx::Error> {
-    let library = std::env::var("AI_AUDIO_ORT").expect("AI_AUDIO_ORT is not set: make -s test-env");
-    let runtime = Runtime::load(Path::new(&library)).unwrap();
-    Model::open(&runtime, folder, &SessionOptions::default())
+    Model::open(&testing::runtime(), folder, &SessionOptions::default())
 }
 
 fn golden() -> serde_json::Value {

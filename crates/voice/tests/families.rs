@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use onnx::{Cancel, Runtime, SessionOptions};
+use onnx::{Cancel, SessionOptions};
 use serde_json::Value;
 use voice::embed::SpeakerModel;
 
@@ -13,9 +13,7 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 fn try_open(path: &Path, options: &SessionOptions) -> Result<SpeakerModel, onnx::Error> {
-    let library = std::env::var("AI_AUDIO_ORT").expect("AI_AUDIO_ORT is not set: make -s test-env");
-    let runtime = Runtime::load(Path::new(&library)).unwrap();
-    SpeakerModel::open(&runtime, path, options)
+    SpeakerModel::open(&testing::runtime(), path, options)
 }
 
 fn open(name: &str) -> SpeakerModel {
