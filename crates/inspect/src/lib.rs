@@ -3,7 +3,7 @@
 //! * in: a [`Transcript`] (plain text, the JSON document of a transcript, or sentences) and a [`Policy`] (plain words, or rules);
 //! * out: [`Finding`]s, at least one for each rule, in the order of the rules and then of time.
 //!
-//! Rules with patterns are judged here ([`pattern`]). The others are put to a language model ([`judge`]) through whatever
+//! Rules with patterns are judged here (`pattern.rs`). The others are put to a language model (`judge.rs`) through whatever
 //! implements [`chat::Engine`]: this crate opens no connection. What the model answers is data: it must fit a schema, and a
 //! quote that does not stand in the transcript is no violation. Times and speakers are those of the quoted sentence.
 //!

@@ -68,7 +68,7 @@ pub struct Calibration {
     /// What one telephone-like recording adds.
     #[serde(default)]
     pub one_narrow: f64,
-    /// The log-likelihood ratios between which the fitted pairs speak for it ([`bounds`](super::bounds)).
+    /// The log-likelihood ratios between which the fitted pairs speak for it ([`bounds`](fn@super::bounds)).
     pub lowest: f64,
     /// See `lowest`.
     pub highest: f64,
