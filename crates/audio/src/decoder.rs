@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use symphonia::core::audio::{AudioSpec, Channels};
 use symphonia::core::codecs::audio::AudioDecoder;
@@ -19,6 +19,7 @@ use crate::damage::{self, Damage};
 use crate::fence::{PANICKED, fenced};
 use crate::frames::TICKS;
 use crate::holes::{Notes, hole};
+use crate::input::Part;
 use crate::open::{self, audio_track, checked_rate, delay_of, make_codec};
 use crate::pages;
 use crate::ticks::{rescale, rescale_back};
@@ -33,9 +34,7 @@ const MAX_GAP: u64 = 8192;
 const LEAST_MISSING: u64 = 40;
 /// Decoder of the first audio track of a file.
 pub(crate) struct Decoder<'s> {
-    input: Input,
-    stop: Option<&'s AtomicBool>,
-    read: Arc<AtomicU64>,
+    whole: Part<'s>,
     format: Box<dyn FormatReader + 's>,
     codec: Box<dyn AudioDecoder>,
     track: u32,
@@ -83,19 +82,13 @@ pub(crate) struct Decoder<'s> {
 
 impl<'s> Decoder<'s> {
     pub(crate) fn open(input: &Input, stop: Option<&'s AtomicBool>) -> Result<Self, Error> {
-        Self::open_counting(input, stop, Arc::new(AtomicU64::new(0)))
+        Self::of(Part::whole(input, stop)?)
     }
 
-    fn open_counting(
-        input: &Input,
-        stop: Option<&'s AtomicBool>,
-        read: Arc<AtomicU64>,
-    ) -> Result<Self, Error> {
-        let opened = open::open(input, stop, read.clone())?;
+    fn of(whole: Part<'s>) -> Result<Self, Error> {
+        let opened = open::open(&whole)?;
         let mut decoder = Decoder {
-            input: input.clone(),
-            stop,
-            read,
+            whole,
             format: opened.format,
             codec: opened.codec,
             track: opened.track,
@@ -132,7 +125,7 @@ impl<'s> Decoder<'s> {
     /// Reads the first packet, for the time where the track begins, and decodes it once: only then is it sure how many channels there are.
     fn read_ahead(&mut self) -> Result<(), Error> {
         let never = AtomicBool::new(false);
-        let Some(packet) = self.packet(self.stop.unwrap_or(&never))? else {
+        let Some(packet) = self.packet(self.whole.stop.unwrap_or(&never))? else {
             return self.no_packets();
         };
         self.origin = packet.pts.get();
@@ -182,7 +175,7 @@ impl<'s> Decoder<'s> {
 
     /// Encoded bytes read so far.
     pub(crate) fn bytes_read(&self) -> u64 {
-        self.read.load(Ordering::Relaxed)
+        self.whole.read.load(Ordering::Relaxed)
     }
 
     /// Index of the next frame, counted from the first audible one.
@@ -227,8 +220,7 @@ impl<'s> Decoder<'s> {
 
     /// The duration of what does not even tell how long its packets are.
     fn measure_decoded(&mut self, stop: &AtomicBool) -> Result<(), Error> {
-        let read = self.read.clone();
-        *self = Self::open_counting(&self.input.clone(), self.stop, read)?;
+        *self = Self::of(self.whole.clone())?;
         self.decode_all(stop).map(drop)
     }
 
@@ -248,8 +240,7 @@ impl<'s> Decoder<'s> {
         let target = frame.saturating_sub(self.preroll());
         let landing = target.saturating_sub(self.approach());
         if landing > self.info.sample_rate.into() && !self.seek(landing, stop)? {
-            let read = self.read.clone();
-            *self = Self::open_counting(&self.input.clone(), self.stop, read)?;
+            *self = Self::of(self.whole.clone())?;
         }
         self.skip(target, stop)
     }
@@ -280,7 +271,7 @@ impl<'s> Decoder<'s> {
         }
         // Times begin anew in each link.
         if self.info.container == "ogg" {
-            let mut look = Look::new(&self.input, self.input.len()?, self.stop);
+            let mut look = Look::new(&self.whole);
             if !pages::is_one(&mut look)? {
                 return Ok(false);
             }
@@ -593,7 +584,7 @@ impl<'s> Decoder<'s> {
     fn packet(&mut self, stop: &AtomicBool) -> Result<Option<Packet>, Error> {
         let packet = self.demuxed(stop)?;
         if packet.is_none() {
-            self.input.check()?;
+            self.whole.input.check()?;
         }
         Ok(packet)
     }

@@ -4,21 +4,20 @@
 //! is broken. It counts fragments' times by their samples; the hole is made here, by the time that the next fragment tells.
 
 use std::io;
-use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use symphonia::core::errors::Result;
 use symphonia::core::formats::{FormatReader, SeekMode, SeekTo, SeekedTo};
 use symphonia::core::packet::Packet;
 use symphonia::core::units::Timestamp;
 
+use crate::demux;
 use crate::demux::{as_inner, big_endian, is_end};
 use crate::holes::{Holes, Notes, hole};
-use crate::input::{Patch, Source};
+use crate::input::{Part, Patch};
 use crate::open::audio_track;
 use crate::watched::Look;
-use crate::{Input, demux};
 
 /// The longest moov or moof that is looked into.
 const MOST: u64 = 64 << 20;
@@ -314,10 +313,7 @@ impl Breaks {
 
 /// A demuxer that plays on behind what is broken.
 pub(crate) struct Fragments<'s> {
-    input: Input,
-    window: Range<u64>,
-    read: Arc<AtomicU64>,
-    stop: Option<&'s AtomicBool>,
+    part: Part<'s>,
     notes: Arc<Notes>,
     inner: Box<dyn FormatReader + 's>,
     track: u32,
@@ -333,29 +329,17 @@ pub(crate) struct Fragments<'s> {
     held: Option<Packet>,
 }
 
-/// A reader of the bytes, with some written over.
-fn open<'s>(
-    (input, window, read, stop): (&Input, &Range<u64>, &Arc<AtomicU64>, Option<&'s AtomicBool>),
-    patches: Vec<Patch>,
-) -> Result<Box<dyn FormatReader + 's>> {
-    let source = Source::new(input, Vec::new(), window.clone(), read.clone(), stop);
-    demux::open(source.patched(patches))
-}
-
 impl<'s> Fragments<'s> {
-    /// Around a reader of all of the bytes of `window`. `broken`: it may pass over something without a word.
+    /// Around a reader of all of the part. `broken`: it may pass over something without a word.
     pub(crate) fn new(
-        (input, window, read, stop): (&Input, &Range<u64>, &Arc<AtomicU64>, Option<&'s AtomicBool>),
+        part: Part<'s>,
         notes: &Arc<Notes>,
         inner: Box<dyn FormatReader + 's>,
         broken: bool,
     ) -> Self {
         Fragments {
             broken,
-            input: input.clone(),
-            window: window.clone(),
-            read: read.clone(),
-            stop,
+            part,
             notes: notes.clone(),
             track: audio_track(&*inner).map_or(0, |(track, _)| track.id),
             inner,
@@ -374,7 +358,7 @@ impl<'s> Fragments<'s> {
         if std::mem::replace(&mut self.looked, true) {
             return Ok(false);
         }
-        let mut look = Look::new(&self.input, self.window.end, self.stop);
+        let mut look = Look::new(&self.part);
         let Some(breaks) = find(&mut look)? else {
             return Ok(false);
         };
@@ -386,8 +370,8 @@ impl<'s> Fragments<'s> {
         if breaks.patches.is_empty() {
             return Ok(false);
         }
-        let of = (&self.input, &self.window, &self.read, self.stop);
-        let Ok(inner) = open(of, breaks.patches) else {
+        let source = self.part.source(Vec::new()).patched(breaks.patches);
+        let Ok(inner) = demux::open(source) else {
             return Ok(false);
         };
         self.inner = inner;

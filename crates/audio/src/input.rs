@@ -95,55 +95,75 @@ impl Input {
 /// Bytes that are read instead of those at a place of the input.
 pub(crate) type Patch = (u64, [u8; 8]);
 
-/// A header made up here, then a window of an [`Input`], as one seekable stream. It counts what it reads and fails once `stop` is set.
+/// A window of an [`Input`], with what counts the bytes that are read of it and what stops reading.
+#[derive(Clone)]
+pub(crate) struct Part<'s> {
+    pub(crate) input: Input,
+    pub(crate) window: Range<u64>,
+    pub(crate) read: Arc<AtomicU64>,
+    pub(crate) stop: Option<&'s AtomicBool>,
+}
+
+impl<'s> Part<'s> {
+    pub(crate) fn whole(input: &Input, stop: Option<&'s AtomicBool>) -> io::Result<Self> {
+        Ok(Part {
+            window: 0..input.len()?,
+            input: input.clone(),
+            read: Arc::default(),
+            stop,
+        })
+    }
+
+    /// Another window of the same input.
+    pub(crate) fn at(&self, window: Range<u64>) -> Self {
+        Part {
+            window,
+            ..self.clone()
+        }
+    }
+
+    /// All of it, behind `header`.
+    pub(crate) fn source(&self, header: Vec<u8>) -> Source<'s> {
+        Source {
+            part: self.clone(),
+            header,
+            position: 0,
+            patches: Vec::new(),
+        }
+    }
+}
+
+/// A header made up here, then a [`Part`], as one seekable stream. It counts what it reads and fails once `stop` is set.
 pub(crate) struct Source<'s> {
-    input: Input,
+    part: Part<'s>,
     header: Vec<u8>,
-    window: Range<u64>,
     position: u64,
-    read: Arc<AtomicU64>,
-    stop: Option<&'s AtomicBool>,
     patches: Vec<Patch>,
 }
 
 impl<'s> Source<'s> {
-    pub(crate) fn new(
-        input: &Input,
-        header: Vec<u8>,
-        window: Range<u64>,
-        read: Arc<AtomicU64>,
-        stop: Option<&'s AtomicBool>,
-    ) -> Self {
-        Source {
-            input: input.clone(),
-            header,
-            window,
-            position: 0,
-            read,
-            stop,
-            patches: Vec::new(),
-        }
-    }
-
     /// With other bytes at some places.
     pub(crate) fn patched(mut self, patches: Vec<Patch>) -> Self {
         self.patches = patches;
         self
     }
 
-    /// The input, which part of it there is, and what stops reading.
-    pub(crate) fn parts(&self) -> (&Input, Range<u64>, Option<&'s AtomicBool>) {
-        (&self.input, self.window.clone(), self.stop)
+    pub(crate) fn part(&self) -> &Part<'s> {
+        &self.part
     }
 
     pub(crate) fn len(&self) -> u64 {
-        self.header.len() as u64 + (self.window.end - self.window.start)
+        self.header.len() as u64 + (self.part.window.end - self.part.window.start)
     }
 }
 
 impl Read for Source<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+        if self
+            .part
+            .stop
+            .is_some_and(|stop| stop.load(Ordering::Relaxed))
+        {
             return Err(io::Error::other("cancelled"));
         }
         let left = usize::try_from(self.len().saturating_sub(self.position)).unwrap_or(usize::MAX);
@@ -153,8 +173,8 @@ impl Read for Source<'_> {
             .get(self.position as usize..)
             .unwrap_or_default();
         let count = if header.is_empty() {
-            let offset = self.window.start + (self.position - self.header.len() as u64);
-            let count = self.input.read_at(&mut buf[..wanted], offset)?;
+            let offset = self.part.window.start + (self.position - self.header.len() as u64);
+            let count = self.part.input.read_at(&mut buf[..wanted], offset)?;
             for (at, bytes) in &self.patches {
                 for (place, byte) in (*at..).zip(bytes) {
                     if let Some(n) = place.checked_sub(offset).filter(|n| *n < count as u64) {
@@ -169,7 +189,7 @@ impl Read for Source<'_> {
             count
         };
         self.position += count as u64;
-        self.read.fetch_add(count as u64, Ordering::Relaxed);
+        self.part.read.fetch_add(count as u64, Ordering::Relaxed);
         Ok(count)
     }
 }

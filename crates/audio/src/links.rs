@@ -1,15 +1,14 @@
 //! FLAC files put one behind the other, with tags between them or not: each is a link, as in a chained Ogg file.
 
 use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use symphonia::core::errors::{Error as Symphonia, Result, SeekErrorKind, seek_error};
 use symphonia::core::formats::{FormatReader, SeekMode, SeekTo, SeekedTo};
 use symphonia::core::packet::Packet;
 
 use crate::demux::{as_inner, big_endian};
-use crate::input::Source;
+use crate::input::Part;
 use crate::open::tags_behind;
 use crate::{Error, Input, demux};
 
@@ -179,41 +178,22 @@ pub(crate) fn find(
 
 /// A reader of one file after the other.
 pub(crate) struct Links<'s> {
-    input: Input,
-    read: Arc<AtomicU64>,
-    stop: Option<&'s AtomicBool>,
+    part: Part<'s>,
     inner: Box<dyn FormatReader + 's>,
     left: std::vec::IntoIter<Range<u64>>,
 }
 
 impl<'s> Links<'s> {
     /// Of two links or more.
-    pub(crate) fn open(
-        input: &Input,
-        links: Vec<Range<u64>>,
-        read: Arc<AtomicU64>,
-        stop: Option<&'s AtomicBool>,
-    ) -> Result<Self> {
+    pub(crate) fn open(part: Part<'s>, links: Vec<Range<u64>>) -> Result<Self> {
         let mut left = links.into_iter();
         let first = left.next().unwrap_or(0..0);
         Ok(Links {
-            inner: open(input, first, read.clone(), stop)?,
-            input: input.clone(),
-            read,
-            stop,
+            inner: demux::open(part.at(first).source(Vec::new()))?,
+            part,
             left,
         })
     }
-}
-
-fn open<'s>(
-    input: &Input,
-    link: Range<u64>,
-    read: Arc<AtomicU64>,
-    stop: Option<&'s AtomicBool>,
-) -> Result<Box<dyn FormatReader + 's>> {
-    let source = Source::new(input, Vec::new(), link, read, stop);
-    demux::open(source)
 }
 
 impl FormatReader for Links<'_> {
@@ -230,7 +210,7 @@ impl FormatReader for Links<'_> {
         let Some(next) = self.left.next() else {
             return Ok(None);
         };
-        self.inner = match open(&self.input, next, self.read.clone(), self.stop) {
+        self.inner = match demux::open(self.part.at(next).source(Vec::new())) {
             Ok(inner) => inner,
             Err(Symphonia::IoError(error)) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
                 return Err(Symphonia::IoError(error));

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use symphonia::core::audio::Channels;
 use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
@@ -19,7 +19,7 @@ use crate::fence::fenced;
 use crate::fragments::Fragments;
 use crate::frames::FrameReader;
 use crate::holes::Notes;
-use crate::input::Source;
+use crate::input::Part;
 use crate::links::{self, Links};
 use crate::mender::{Breaks, Mender, Numbered};
 use crate::ogg::{self, OggReader};
@@ -48,12 +48,9 @@ pub(crate) struct Opened<'s> {
     pub(crate) notes: Arc<Notes>,
 }
 
-/// Finds demuxer and decoder. Every read of the input hears `stop` and counts in `read`.
-pub(crate) fn open<'s>(
-    input: &Input,
-    stop: Option<&'s AtomicBool>,
-    read: Arc<AtomicU64>,
-) -> Result<Opened<'s>, Error> {
+/// Finds demuxer and decoder of a file that is `whole`.
+pub(crate) fn open<'s>(whole: &Part<'s>) -> Result<Opened<'s>, Error> {
+    let (input, stop) = (&whole.input, whole.stop);
     let head = input.bytes_at(0, sniff::HEAD)?;
     if head.is_empty() {
         return Err(Error::Empty);
@@ -85,38 +82,37 @@ pub(crate) fn open<'s>(
             (Vec::new(), 0..all - behind)
         }
     };
-    let again = (header.clone(), window.clone(), read.clone());
+    let part = whole.at(window);
     if let (Some(call), Some(container)) = (call, container) {
-        let source = Source::new(input, Vec::new(), window, read, stop);
+        let source = part.source(Vec::new());
         checked_rate(call.rate, container)?;
         let mut opened = of_format(input, Box::new(call.reader(source)), container, false)?;
         opened.info.codec = call.coding.name().into();
-        opened.promised_ms = scaled(opened.info.duration_ms, promised, &again.1);
+        opened.promised_ms = scaled(opened.info.duration_ms, promised, &part.window);
         opened.notes = notes;
         return Ok(opened);
     }
-    let source = Source::new(input, header, window, read, stop);
+    let source = part.source(header.clone());
     if let Some(band) = Band::of_file(&head) {
         return of_format(input, Box::new(band.reader(source)), "amr", false);
     }
     let failed = |error| open_error(Symphonia::IoError(error), container, &head, stop);
     // Whether the length that the headers tell is there.
-    let mut whole = true;
+    let mut sound = true;
     let mut chained = false;
-    let mendable = (input, &again.1, &again.2, stop, &notes);
     let format = match &head[..] {
         [b'O', b'g', b'g', b'S', ..] => {
-            let mut look = Look::new(input, again.1.end, stop);
+            let mut look = Look::new(&part);
             chained = pages::is_chained(&mut look).map_err(&failed)?;
-            mended(mendable, Pages::new(chained), None)
+            mended(&part, &notes, Pages::new(chained), None)
         }
         [0x1a, 0x45, 0xdf, 0xa3, ..] => {
-            let mut look = Look::new(input, again.1.end, stop);
+            let mut look = Look::new(&part);
             let (cut, several) = clusters::is_cut(&mut look).map_err(&failed)?;
-            whole = !cut && !several;
+            sound = !cut && !several;
             notes.truncated.store(cut, Ordering::Relaxed);
             let headers = clusters::headers(&mut look, 0).map_err(&failed)?;
-            mended(mendable, Clusters::default(), headers)
+            mended(&part, &notes, Clusters::default(), headers)
         }
         _ => fenced(|| demux::open(source)),
     };
@@ -127,9 +123,7 @@ pub(crate) fn open<'s>(
     let (format, container): (Box<dyn FormatReader>, _) = match container {
         // By their frames, since symphonia's readers of these lose what their first header does not tell.
         "mp1" | "mp2" | "mp3" | "adts" => {
-            let (header, window, read) = again.clone();
-            let source = Source::new(input, header, window, read, stop);
-            match fenced(|| FrameReader::open(source, notes.clone()))
+            match fenced(|| FrameReader::open(part.source(header), notes.clone()))
                 .map_err(|error| open_error(error, Some(container), &head, stop))?
             {
                 Some(frames) => {
@@ -142,12 +136,12 @@ pub(crate) fn open<'s>(
         "flac" => {
             let (links, sure) = links::find(input, stop)?;
             chained = links.len() > 1;
-            whole = sure;
+            sound = sure;
             let numbered = Box::new(Numbered {
-                read: again.2.clone(),
+                read: part.read.clone(),
             });
             let format = if chained {
-                let opened = fenced(|| Links::open(input, links, again.2, stop))
+                let opened = fenced(|| Links::open(part.clone(), links))
                     .map_err(|error| open_error(error, Some(container), &head, stop))?;
                 Box::new(opened)
             } else {
@@ -155,13 +149,10 @@ pub(crate) fn open<'s>(
             };
             (Box::new(Mender::new(format, numbered)), container)
         }
-        "mp4" => {
-            let of = (input, &again.1, &again.2, stop);
-            (
-                Box::new(Fragments::new(of, &notes, format, broken)),
-                container,
-            )
-        }
+        "mp4" => (
+            Box::new(Fragments::new(part.clone(), &notes, format, broken)),
+            container,
+        ),
         "ogg" => {
             let (untimed, from_zero) = ogg::untimed(input)?;
             chained |= untimed;
@@ -175,8 +166,8 @@ pub(crate) fn open<'s>(
     opened.notes = notes;
     opened.info.duration_ms = long_ms.or(opened.info.duration_ms);
     opened.promised_ms =
-        scaled(opened.info.duration_ms, promised, &again.1).or(opened.info.duration_ms);
-    if !whole {
+        scaled(opened.info.duration_ms, promised, &part.window).or(opened.info.duration_ms);
+    if !sound {
         opened.info.duration_ms = None; // to be measured
     }
     Ok(opened)
@@ -185,25 +176,17 @@ pub(crate) fn open<'s>(
 /// A reader that plays on behind what is broken. `headers` are those of a file whose index may be broken, and where what is behind
 /// them begins.
 fn mended<'s, W: Walk + 's>(
-    (input, window, read, stop, notes): (
-        &Input,
-        &Range<u64>,
-        &Arc<AtomicU64>,
-        Option<&'s AtomicBool>,
-        &Arc<Notes>,
-    ),
+    part: &Part<'s>,
+    notes: &Arc<Notes>,
     walk: W,
     headers: Option<(Vec<u8>, u64)>,
 ) -> Result<Box<dyn FormatReader + 's>, Symphonia> {
     let mut breaks = Watching {
-        input: input.clone(),
-        window: window.clone(),
-        read: read.clone(),
-        stop,
+        part: part.clone(),
         watch: watched::shared(walk),
         notes: notes.clone(),
     };
-    match fenced(|| breaks.open(Vec::new(), window.start)) {
+    match fenced(|| breaks.open(Vec::new(), part.window.start)) {
         Ok(format) => Ok(Box::new(Mender::new(format, Box::new(breaks)))),
         Err(error) => {
             // Without an index.

@@ -5,7 +5,7 @@
 
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use symphonia::core::errors::{Error, Result};
@@ -13,7 +13,7 @@ use symphonia::core::formats::FormatReader;
 use symphonia::core::io::MediaSource;
 
 use crate::holes::Notes;
-use crate::input::Source;
+use crate::input::{Part, Source};
 use crate::mender::{Behind, Breaks};
 use crate::{Input, demux};
 
@@ -72,12 +72,12 @@ pub(crate) struct Look<'s> {
 }
 
 impl<'s> Look<'s> {
-    /// Of the bytes before `end`.
-    pub(crate) fn new(input: &Input, end: u64, stop: Option<&'s AtomicBool>) -> Self {
+    /// Of the bytes before the part's end.
+    pub(crate) fn new(part: &Part<'s>) -> Self {
         Look {
-            input: input.clone(),
-            stop,
-            end,
+            input: part.input.clone(),
+            stop: part.stop,
+            end: part.window.end,
             chunk: Vec::new(),
             at: 0,
         }
@@ -143,10 +143,7 @@ pub(crate) fn lock<W>(watch: &Shared<W>) -> MutexGuard<'_, Watch<W>> {
 
 /// Opens readers behind the breaks of a file.
 pub(crate) struct Watching<'s, W> {
-    pub(crate) input: Input,
-    pub(crate) window: Range<u64>,
-    pub(crate) read: Arc<AtomicU64>,
-    pub(crate) stop: Option<&'s AtomicBool>,
+    pub(crate) part: Part<'s>,
     pub(crate) watch: Shared<W>,
     pub(crate) notes: Arc<Notes>,
 }
@@ -154,16 +151,14 @@ pub(crate) struct Watching<'s, W> {
 impl<'s, W: Walk + 's> Watching<'s, W> {
     /// A reader of all that `header` does not replace.
     pub(crate) fn open(&self, header: Vec<u8>, from: u64) -> Result<Box<dyn FormatReader + 's>> {
-        let window = from..self.window.end;
-        let source = Source::new(&self.input, header, window, self.read.clone(), self.stop);
-        let source = Watched::new(source, self.watch.clone());
-        demux::open(source)
+        let part = self.part.at(from..self.part.window.end);
+        demux::open(Watched::new(part.source(header), self.watch.clone()))
     }
 }
 
 impl<'s, W: Walk + 's> Breaks<'s> for Watching<'s, W> {
     fn behind(&mut self) -> Result<Option<Behind<'s>>> {
-        let mut look = Look::new(&self.input, self.window.end, self.stop);
+        let (end, mut look) = (self.part.window.end, Look::new(&self.part));
         let mut missing = 0u64;
         loop {
             // In a statement of its own: opening locks it.
@@ -182,7 +177,7 @@ impl<'s, W: Walk + 's> Breaks<'s> for Watching<'s, W> {
                 false => lock(&self.watch).walk.header(&mut look, &found)?,
             };
             let Some(header) = header else {
-                missing = missing.saturating_add(self.window.end - next);
+                missing = missing.saturating_add(end - next);
                 break;
             };
             match self.open(header, next) {
@@ -198,7 +193,7 @@ impl<'s, W: Walk + 's> Breaks<'s> for Watching<'s, W> {
                 }
                 // Too little before the next break, or the end.
                 Err(_) => {
-                    let until = lock(&self.watch).cut.map_or(self.window.end, |cut| cut.at);
+                    let until = lock(&self.watch).cut.map_or(end, |cut| cut.at);
                     missing = missing.saturating_add(until.saturating_sub(next));
                 }
             }
@@ -227,9 +222,9 @@ pub(crate) struct Watched<'s, W> {
 impl<'s, W: Walk> Watched<'s, W> {
     /// Of a source whose header is whole.
     pub(crate) fn new(source: Source<'s>, watch: Shared<W>) -> Self {
-        let (input, window, stop) = source.parts();
+        let (part, window) = (source.part(), source.part().window.clone());
         Watched {
-            look: Look::new(input, window.end, stop),
+            look: Look::new(part),
             header: source.len() - (window.end - window.start),
             start: window.start,
             position: 0,
