@@ -94,7 +94,10 @@ pub(crate) fn open<'s>(whole: &Part<'s>) -> Result<Opened<'s>, Error> {
     }
     let source = part.source(header.clone());
     if let Some(band) = Band::of_file(&head) {
-        return of_format(input, Box::new(band.reader(source)), "amr", false);
+        let reader = Box::new(band.reader(source, notes.clone()));
+        let mut opened = of_format(input, reader, "amr", false)?;
+        opened.notes = notes;
+        return Ok(opened);
     }
     let failed = |error| open_error(Symphonia::IoError(error), container, &head, stop);
     // Whether the length that the headers tell is there.

@@ -2,6 +2,7 @@
 
 mod common;
 
+use audio::damage::{Damage, take_here};
 use audio::{Error, Selection};
 use common::*;
 use proptest::prelude::*;
@@ -174,6 +175,47 @@ fn damaged_headers_are_passed_over_and_counted() {
             let second = got.len() - rate as usize / 2..got.len() - rate as usize / 4;
             let error = error_db(&whole[whole.len() - rate as usize / 2..], &got[second]);
             assert!(error < -20.0, "{name} {n}: {error} dB");
+        }
+    }
+}
+
+/// What is no AMR behind the last frame is told in bytes, and is no silence. The last frame goes with bytes that it cannot be told from.
+#[test]
+fn what_is_behind_is_told_in_bytes() {
+    let mut seed = 7u32;
+    let mut noise = || {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 24) as u8
+    };
+    let wave = wav(1, 1, 16_000, 16, &pcm16(&vec![0.1; 400_000]));
+    let mut random: Vec<u8> = (0..20_000).map(|_| noise()).collect();
+    random[0] = 0xff;
+    for (name, _, rate, _, _) in FILES {
+        for (what, behind) in [
+            ("wav", wave.clone()),
+            ("random", random.clone()),
+            ("text", b"Recorded by somebody\r\n".to_vec()),
+            ("zeros", vec![0; 5_000]),
+        ] {
+            let file = [call(name), behind.clone()].concat();
+            let (info, damaged) = audio::check(&bytes(file.clone()), &GO).unwrap();
+            let lost = if what == "wav" { 0 } else { 20 };
+            let long = LONG - lost;
+            assert_eq!(info.duration_ms, Some(long), "{name} {what}");
+            assert_eq!(damaged, 0, "{name} {what}");
+            take_here();
+            let got = samples(rate, file).unwrap();
+            let told = take_here();
+            let [Damage::Behind { bytes, at_ms }] = told[..] else {
+                panic!("{name} {what}: {told:?}");
+            };
+            let more = bytes.checked_sub(behind.len() as u64);
+            assert!(
+                more.is_some_and(|more| more <= 3 * lost),
+                "{name} {what}: {bytes}"
+            );
+            assert_eq!(at_ms, long, "{name} {what}");
+            assert!(got[..] == reference(name)[..got.len()], "{name} {what}");
         }
     }
 }

@@ -2,10 +2,14 @@
 //!
 //! A storage file is frames of 20 ms behind a magic word, each with a header of one byte that tells its length. Nothing marks where
 //! a frame begins: one whose header, or whose follower's, cannot be one is damage, and so is everything up to the next row of headers.
+//! Where none comes, the recording has ended before.
 
 mod decoder;
 
 pub(crate) use decoder::AmrDecoder;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use symphonia::core::audio::{Channels, Position};
 use symphonia::core::codecs::CodecParameters;
@@ -21,7 +25,9 @@ use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration, TimeBase, Timestamp};
 
 use crate::ahead::Ahead;
+use crate::holes::Notes;
 use crate::input::Source;
+use crate::sniff;
 
 /// Codecs, by the names of their sample entries in 3GP (3GPP TS 26.244, section 6.5).
 pub(crate) const CODEC_ID_AMR_NB: AudioCodecId = AudioCodecId::new(FourCc::new(*b"samr"));
@@ -125,7 +131,7 @@ impl Band {
     }
 
     /// A reader of the file's bytes.
-    pub(crate) fn reader(self, source: Source<'_>) -> Reader<'_> {
+    pub(crate) fn reader(self, source: Source<'_>, notes: Arc<Notes>) -> Reader<'_> {
         let mut track = Track::new(0);
         track.with_codec_params(CodecParameters::Audio(self.parameters()));
         if let Some(base) = TimeBase::try_from_recip(self.rate()) {
@@ -137,6 +143,7 @@ impl Band {
             time: 0,
             lost: 0,
             size: FIRST,
+            notes,
             tracks: vec![track],
             media: MediaInfo::default(),
             metadata: MetadataLog::default(),
@@ -159,6 +166,8 @@ enum Place {
     /// Another file, put behind.
     Magic,
     Damage,
+    /// A recording in another format.
+    Another,
     End,
 }
 
@@ -172,6 +181,7 @@ pub(crate) struct Reader<'s> {
     lost: u64,
     /// Bytes of the last frame of speech, by which damage is measured.
     size: u64,
+    notes: Arc<Notes>,
     tracks: Vec<Track>,
     media: MediaInfo,
     metadata: MetadataLog,
@@ -179,49 +189,68 @@ pub(crate) struct Reader<'s> {
 }
 
 impl Reader<'_> {
-    /// Looks at what comes next. A frame is believed if `row` headers are in a row, itself counted, or the end comes before.
+    /// Looks at what comes next. A frame is believed if `row` headers are in a row, itself counted, or the end comes before: behind
+    /// damage, exactly behind the second or a later one.
     fn place(&mut self, row: usize) -> Result<Place> {
         let (band, magic) = (self.band, self.band.magic());
         let bytes = self.bytes.fill(row * LONGEST + magic.len())?;
         if bytes.starts_with(magic) {
             return Ok(Place::Magic);
         }
-        let (mut at, mut first) = (0, None);
-        for _ in 0..row {
+        let (mut at, mut first, mut rows) = (0, None, 0);
+        while rows < row {
             let Some(header) = bytes.get(at) else { break };
             let behind = &bytes[at..];
-            if first.is_some() && behind.starts_with(magic) {
+            if first.is_some() && (behind.starts_with(magic) || sniff::begins_recording(behind)) {
+                rows = row;
                 break;
             }
             let Some(size) = band.size(*header) else {
-                return Ok(Place::Damage);
+                return Ok(match sniff::begins_recording(bytes) {
+                    true => Place::Another,
+                    false => Place::Damage,
+                });
             };
             // The file was cut off here.
             if behind.len() <= size {
                 break;
             }
             first = first.or(Some(1 + size));
-            at += 1 + size;
+            (at, rows) = (at + 1 + size, rows + 1);
+        }
+        if row == ROW && rows < row && !bytes.is_empty() && (rows < 2 || at < bytes.len()) {
+            return Ok(Place::Damage);
         }
         Ok(first.map_or(Place::End, Place::Frame))
     }
 
     /// The next frame's length, where it is not before `lost` frames of damage.
     fn frame(&mut self) -> Result<Option<usize>> {
-        let (mut row, mut skipped) = (2, 0);
+        let (mut row, mut skipped, mut behind) = (2, 0, 0);
         let found = loop {
             match self.place(row)? {
                 Place::Frame(length) => break Some(length),
                 Place::Magic => self.bytes.consume(self.band.magic().len() as u64),
-                Place::End => break None,
-                Place::Damage if skipped > MOST_GARBAGE => break None,
-                Place::Damage => {
+                Place::End => {
+                    behind = skipped;
+                    break None;
+                }
+                Place::Damage if skipped <= MOST_GARBAGE => {
                     self.bytes.consume(1);
                     (row, skipped) = (ROW, skipped + 1);
                 }
+                Place::Damage | Place::Another => {
+                    behind = skipped + self.bytes.left();
+                    self.bytes.consume(self.bytes.left());
+                    break None;
+                }
             }
         };
-        self.lost = (skipped + self.size / 2) / self.size;
+        match found {
+            Some(_) => self.lost = (skipped + self.size / 2) / self.size,
+            None if behind > 0 => self.notes.behind.store(behind, Ordering::Relaxed),
+            None => {}
+        }
         Ok(found)
     }
 
@@ -230,7 +259,7 @@ impl Reader<'_> {
         let mut length = None;
         if self.lost == 0 {
             length = self.frame()?;
-            if length.is_none() && self.lost == 0 {
+            if length.is_none() {
                 return Ok(None);
             }
         }
