@@ -26,7 +26,7 @@ use crate::ticks::{rescale, rescale_back};
 use crate::watched::Look;
 use crate::{Error, Info, Input};
 
-/// Packets in a row that may be damaged before the rest counts as garbage.
+/// Packets in a row that may be damaged before the first that is not, and errors of a demuxer without a packet.
 const MAX_ERRORS: u32 = 500;
 /// The longest silence that stands in for one damaged packet, in frames.
 const MAX_GAP: u64 = 8192;
@@ -76,6 +76,8 @@ pub(crate) struct Decoder<'s> {
     good: u64,
     bad: u64,
     decoded: bool,
+    /// Whether all of it was decoded.
+    at_end: bool,
     /// Interleaved samples of the last packet.
     frames: Vec<f32>,
 }
@@ -116,10 +118,20 @@ impl<'s> Decoder<'s> {
             good: 0,
             bad: 0,
             decoded: false,
+            at_end: false,
             frames: Vec::new(),
         };
         decoder.read_ahead()?;
         Ok(decoder)
+    }
+
+    /// Back to the start. What was noted so far is found again.
+    fn reopen(&mut self) -> Result<(), Error> {
+        let again = Self::of(self.whole.clone())?;
+        (self.lost, self.missing_ms) = (0, 0);
+        self.notes.behind.store(0, Ordering::Relaxed);
+        *self = again;
+        Ok(())
     }
 
     /// Reads the first packet, for the time where the track begins, and decodes it once: only then is it sure how many channels there are.
@@ -220,7 +232,7 @@ impl<'s> Decoder<'s> {
 
     /// The duration of what does not even tell how long its packets are.
     fn measure_decoded(&mut self, stop: &AtomicBool) -> Result<(), Error> {
-        *self = Self::of(self.whole.clone())?;
+        self.reopen()?;
         self.decode_all(stop).map(drop)
     }
 
@@ -240,7 +252,7 @@ impl<'s> Decoder<'s> {
         let target = frame.saturating_sub(self.preroll());
         let landing = target.saturating_sub(self.approach());
         if landing > self.info.sample_rate.into() && !self.seek(landing, stop)? {
-            *self = Self::of(self.whole.clone())?;
+            self.reopen()?;
         }
         self.skip(target, stop)
     }
@@ -355,8 +367,10 @@ impl<'s> Decoder<'s> {
                     self.good += 1;
                 }
                 Err(error) => {
-                    if !self.tolerate(error)? {
-                        return Ok(None);
+                    // What comes in packets ends by itself.
+                    let in_a_row = if self.decoded { 0 } else { self.errors };
+                    if !self.tolerate(error, in_a_row)? {
+                        return self.ended();
                     }
                     self.notes.quiet.store(0, Ordering::Relaxed);
                     self.silence(&packet);
@@ -405,14 +419,14 @@ impl<'s> Decoder<'s> {
         self.bad += 1;
         self.damage
             .get_or_insert_with(|| "there are no packets".into());
-        self.silence(packet);
         let ticks = packet.dur.get();
-        if self.frames_of(ticks) > MAX_GAP {
-            let given =
-                rescale_back(MAX_GAP, self.time_base, self.info.sample_rate).clamp(1, ticks);
-            let time = packet.pts.get().saturating_add_unsigned(given);
+        let part = rescale_back(MAX_GAP, self.time_base, self.info.sample_rate).clamp(1, ticks);
+        let time = packet.pts.get();
+        self.silence(&hole(packet.track_id, time, part));
+        if part < ticks {
+            let time = time.saturating_add_unsigned(part);
             self.pending
-                .push_front(hole(packet.track_id, time, ticks - given));
+                .push_front(hole(packet.track_id, time, ticks - part));
         }
     }
 
@@ -432,12 +446,16 @@ impl<'s> Decoder<'s> {
         }
         let bytes = self.notes.behind.swap(0, Ordering::Relaxed);
         if bytes > 0 {
+            // Where the recording ends, however much of it was decoded.
+            let told = self.info.duration_ms.or(self.promised_ms);
+            let at_ms = told.filter(|_| !self.at_end).unwrap_or(at_ms);
             damage::add(Damage::Behind { bytes, at_ms });
         }
     }
 
     /// Silence stands in for damaged packets, but nothing stands in for all of them.
     fn ended(&mut self) -> Result<Option<&mut [f32]>, Error> {
+        self.at_end = true;
         if let Some(reason) = &self.damage
             // Random bytes look like a packet now and then: of every six, one.
             && self.bad > 4 * self.good
@@ -593,6 +611,7 @@ impl<'s> Decoder<'s> {
         if let Some(packet) = self.pending.pop_front() {
             return Ok(Some(packet));
         }
+        let mut in_a_row = 0;
         loop {
             if stop.load(Ordering::Relaxed) {
                 return Err(Error::Cancelled);
@@ -619,7 +638,8 @@ impl<'s> Decoder<'s> {
                 Err(Symphonia::IoError(error)) => return Err(Error::Io(error)),
                 Err(Symphonia::ResetRequired) => self.next_link()?,
                 Err(error) => {
-                    if !self.tolerate(error)? {
+                    in_a_row += 1;
+                    if !self.tolerate(error, in_a_row)? {
                         return Ok(None);
                     }
                 }
@@ -645,16 +665,18 @@ impl<'s> Decoder<'s> {
         Ok(())
     }
 
-    /// Lets a damaged packet pass. `false` after too many in a row: what was decoded so far is all there is.
-    fn tolerate(&mut self, error: Symphonia) -> Result<bool, Error> {
+    /// Lets a damaged packet pass. `false` after too many in a row: what was decoded so far is all there is, and the rest is told.
+    fn tolerate(&mut self, error: Symphonia, in_a_row: u32) -> Result<bool, Error> {
         self.errors += 1;
         self.bad += 1;
         self.damage.get_or_insert_with(|| error.to_string());
         let panicked = matches!(error, Symphonia::DecodeError(PANICKED));
-        if self.errors < MAX_ERRORS && !panicked {
+        if in_a_row < MAX_ERRORS && !panicked {
             return Ok(true);
         }
         if self.decoded {
+            let left = self.whole.window.end.saturating_sub(self.bytes_read());
+            self.notes.behind.fetch_max(left.max(1), Ordering::Relaxed);
             return Ok(false);
         }
         Err(Error::Corrupt {

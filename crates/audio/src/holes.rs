@@ -20,7 +20,7 @@ pub(crate) struct Notes {
 
 /// A hole is believed to be as long as times say up to so many times what its bytes would last.
 const MOST_TIMES: u64 = 10;
-/// And up to this in any case, in seconds: bytes may have been taken out.
+/// And up to this, in seconds, or what all bytes of the file would last, in any case: bytes may have been taken out.
 const ALWAYS: u64 = 60;
 
 /// How many bytes a tick takes, as far as packets have shown.
@@ -28,9 +28,23 @@ const ALWAYS: u64 = 60;
 pub(crate) struct Holes {
     ticks: u64,
     bytes: u64,
+    all: u64,
 }
 
 impl Holes {
+    /// In a file of so many bytes.
+    pub(crate) fn within(all: u64) -> Self {
+        Holes {
+            all,
+            ..Holes::default()
+        }
+    }
+
+    /// Before the first packet of another stream of the same file.
+    pub(crate) fn anew(&self) -> Self {
+        Self::within(self.all)
+    }
+
     /// A good packet.
     pub(crate) fn good(&mut self, ticks: u64, bytes: u64) {
         // The later packets weigh more, and nothing overflows.
@@ -55,7 +69,8 @@ impl Holes {
         let estimate = self.estimate(bytes);
         let most = estimate
             .saturating_mul(MOST_TIMES)
-            .max(ALWAYS.saturating_mul(per_second));
+            .max(ALWAYS.saturating_mul(per_second))
+            .max(self.estimate(self.all));
         if gap <= most { gap } else { estimate.min(most) }
     }
 }
@@ -95,5 +110,12 @@ mod tests {
             "taken out"
         );
         assert_eq!(holes.length(u64::MAX, u64::MAX, 48_000), u64::MAX);
+        let mut holes = Holes::within(5 * 3_600 * 2_000);
+        holes.good(48_000, 2_000);
+        assert_eq!(
+            holes.length(hour, 0, 48_000),
+            hour,
+            "taken out of a long one"
+        );
     }
 }

@@ -27,8 +27,16 @@ pub(crate) trait Breaks<'s>: Send + Sync {
     /// Where the reader has ended before something broken: what is behind. `None`: this is the end.
     fn behind(&mut self) -> Result<Option<Behind<'s>>>;
 
-    /// Whether any leap in time is a hole, and how many bytes may be missing there.
-    fn leap(&mut self) -> Option<u64>;
+    /// Which leap in time is a hole though nothing broken was found there.
+    fn leap(&mut self) -> Option<Leap>;
+}
+
+/// A leap in time that is a hole.
+pub(crate) struct Leap {
+    /// It is longer than this, and than a second. 0: any leap.
+    pub(crate) ticks: u64,
+    /// How many bytes have been read so far, packets and others, where that is known.
+    pub(crate) bytes: u64,
 }
 
 /// FLAC: each frame tells its number, so each leap is a hole. What has been read and is in no packet may be missing there.
@@ -42,8 +50,9 @@ impl<'s> Breaks<'s> for Numbered {
         Ok(None)
     }
 
-    fn leap(&mut self) -> Option<u64> {
-        Some(self.read.load(Ordering::Relaxed))
+    fn leap(&mut self) -> Option<Leap> {
+        let bytes = self.read.load(Ordering::Relaxed);
+        Some(Leap { ticks: 0, bytes })
     }
 }
 
@@ -54,8 +63,9 @@ pub(crate) struct Mender<'s> {
     track: u32,
     per_second: u64,
     holes: Holes,
-    /// Time before the next packet, where one was read before; and how long the last one was.
+    /// Time before the next packet, where one was read before; when the last one began, and how long it was.
     time: Option<i64>,
+    last: Option<i64>,
     step: u64,
     /// Whether there was a packet, or a seek.
     begun: bool,
@@ -69,14 +79,20 @@ pub(crate) struct Mender<'s> {
 }
 
 impl<'s> Mender<'s> {
-    pub(crate) fn new(inner: Box<dyn FormatReader + 's>, breaks: Box<dyn Breaks<'s> + 's>) -> Self {
+    /// Around the reader of a file of `all` bytes.
+    pub(crate) fn new(
+        inner: Box<dyn FormatReader + 's>,
+        breaks: Box<dyn Breaks<'s> + 's>,
+        all: u64,
+    ) -> Self {
         let mut mender = Mender {
             inner,
             breaks,
             track: 0,
             per_second: 1,
-            holes: Holes::default(),
+            holes: Holes::within(all),
             time: None,
+            last: None,
             step: 0,
             begun: false,
             bytes: 0,
@@ -96,8 +112,8 @@ impl<'s> Mender<'s> {
 
     /// A new stream, with times of its own.
     fn begin(&mut self) {
-        (self.time, self.missing, self.step) = (None, None, 0);
-        self.holes = Holes::default();
+        (self.time, self.last, self.missing, self.step) = (None, None, None, 0);
+        self.holes = self.holes.anew();
         if let Some((track, params)) = audio_track(&*self.inner) {
             let rate = params.sample_rate.unwrap_or(1);
             self.track = track.id;
@@ -127,26 +143,33 @@ impl<'s> Mender<'s> {
         if gap == 0 || gap < self.step / 2 {
             return None;
         }
-        let leap = self
-            .breaks
-            .leap()
-            .map(|read| read.saturating_sub(self.bytes));
-        let length = self.holes.length(gap, missing.or(leap)?, self.per_second);
-        Some(length)
+        let bytes = match missing {
+            Some(bytes) => bytes,
+            None => {
+                let leap = self.breaks.leap()?;
+                if leap.ticks > 0 && gap <= leap.ticks.max(self.per_second) {
+                    return None;
+                }
+                leap.bytes.saturating_sub(self.bytes)
+            }
+        };
+        Some(self.holes.length(gap, bytes, self.per_second))
     }
 
     /// Counts on.
     fn passed(&mut self, packet: &Packet) {
         let start = start(packet);
         let step = match packet.dur.get() {
-            // Matroska need not tell it: as long as the last one, or as the first to the second.
-            0 => match self.time {
-                Some(time) if self.step == 0 => u64::try_from(start - time).unwrap_or(0),
+            // Matroska need not tell it: as long as the last one was, up to this.
+            0 => match self.last.map(|last| start.saturating_sub(last)) {
+                Some(since @ 1..) if self.step == 0 || since as u64 <= 2 * self.step => {
+                    since as u64
+                }
                 _ => self.step,
             },
             told => told,
         };
-        (self.step, self.begun) = (step, true);
+        (self.step, self.last, self.begun) = (step, Some(start), true);
         self.bytes += packet.data.len() as u64;
         self.holes.good(step, packet.data.len() as u64);
         // What was given stays given.
@@ -195,7 +218,7 @@ impl FormatReader for Mender<'_> {
                         let time = self.time.unwrap_or(0);
                         let believed = time.saturating_add_unsigned(length);
                         // The packet's time is not to be seen as a leap again.
-                        self.time = Some(start(&packet).max(believed));
+                        (self.time, self.last) = (Some(start(&packet).max(believed)), None);
                         self.held = Some(packet);
                         return Ok(Some(hole(self.track, time, length)));
                     }
@@ -212,7 +235,8 @@ impl FormatReader for Mender<'_> {
     }
 
     fn seek(&mut self, mode: SeekMode, to: SeekTo) -> Result<SeekedTo> {
-        (self.time, self.missing, self.held, self.fresh) = (None, None, None, false);
+        (self.time, self.last, self.missing, self.held) = (None, None, None, None);
+        self.fresh = false;
         self.begun = true;
         self.inner.seek(mode, to)
     }

@@ -111,11 +111,14 @@ pub(crate) fn open<'s>(whole: &Part<'s>) -> Result<Opened<'s>, Error> {
         }
         [0x1a, 0x45, 0xdf, 0xa3, ..] => {
             let mut look = Look::new(&part);
-            let (cut, several) = clusters::is_cut(&mut look).map_err(&failed)?;
-            sound = !cut && !several;
-            notes.truncated.store(cut, Ordering::Relaxed);
+            let extent = clusters::extent(&mut look).map_err(&failed)?;
+            sound = !extent.cut && !extent.several;
+            notes.truncated.store(extent.cut, Ordering::Relaxed);
             let headers = clusters::headers(&mut look, 0).map_err(&failed)?;
-            mended(&part, &notes, Clusters::default(), headers)
+            let tracks = headers.as_ref().map_or(0, |headers| headers.tracks);
+            let headers = headers.map(|headers| (headers.bytes, headers.end));
+            let walk = Clusters::new(extent.cut || extent.live, tracks);
+            mended(&part, &notes, walk, headers)
         }
         _ => fenced(|| demux::open(source)),
     };
@@ -150,7 +153,10 @@ pub(crate) fn open<'s>(whole: &Part<'s>) -> Result<Opened<'s>, Error> {
             } else {
                 format
             };
-            (Box::new(Mender::new(format, numbered)), container)
+            (
+                Box::new(Mender::new(format, numbered, part.window.end)),
+                container,
+            )
         }
         "mp4" => (
             Box::new(Fragments::new(part.clone(), &notes, format, broken)),
@@ -190,18 +196,26 @@ fn mended<'s, W: Walk + 's>(
         notes: notes.clone(),
     };
     match fenced(|| breaks.open(Vec::new(), part.window.start)) {
-        Ok(format) => Ok(Box::new(Mender::new(format, Box::new(breaks)))),
+        Ok(format) => Ok(Box::new(Mender::new(
+            format,
+            Box::new(breaks),
+            part.window.end,
+        ))),
         Err(error) => {
             // Without an index.
             if let Some((bytes, from)) = headers
                 && let Ok(format) = fenced(|| breaks.open(bytes, from))
             {
-                return Ok(Box::new(Mender::new(format, Box::new(breaks))));
+                return Ok(Box::new(Mender::new(
+                    format,
+                    Box::new(breaks),
+                    part.window.end,
+                )));
             }
             // Broken before its first packet.
             match fenced(|| breaks.behind())? {
                 Some(behind) => {
-                    let mender = Mender::new(behind.reader, Box::new(breaks));
+                    let mender = Mender::new(behind.reader, Box::new(breaks), part.window.end);
                     Ok(Box::new(mender.missing_first(behind.missing)))
                 }
                 None => Err(error),

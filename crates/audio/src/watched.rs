@@ -14,7 +14,7 @@ use symphonia::core::io::MediaSource;
 
 use crate::holes::Notes;
 use crate::input::{Part, Source};
-use crate::mender::{Behind, Breaks};
+use crate::mender::{Behind, Breaks, Leap};
 use crate::{Input, demux};
 
 /// Bytes looked at, at once.
@@ -56,6 +56,11 @@ pub(crate) trait Walk: Send {
     /// Whether the file is several, one behind the other: symphonia's search for the end of one of them loses its way then.
     fn several(&self) -> bool {
         false
+    }
+
+    /// Leaps in time longer than this, in ticks, are holes though nothing is broken there. `None`: no leap is.
+    fn leap(&self) -> Option<u64> {
+        None
     }
 
     /// What a reader needs before what is behind a break; `None`: it cannot be told.
@@ -202,8 +207,9 @@ impl<'s, W: Walk + 's> Breaks<'s> for Watching<'s, W> {
         Ok(None)
     }
 
-    fn leap(&mut self) -> Option<u64> {
-        None
+    fn leap(&mut self) -> Option<Leap> {
+        let ticks = lock(&self.watch).walk.leap()?;
+        Some(Leap { ticks, bytes: 0 })
     }
 }
 

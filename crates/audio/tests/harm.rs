@@ -472,7 +472,7 @@ fn what_only_looks_whole_is_passed_over() {
         let filler: Vec<u8> = filler.iter().copied().cycle().take(1 << 20).collect();
         let heard = hear(name, &bytes([before, &filler, behind].concat()));
         assert!(heard.samples.len().abs_diff(whole) < 200, "{name}");
-        assert!(heard.silence > 100, "{name}");
+        assert!(heard.silence >= 20, "{name}");
     }
 }
 

@@ -33,6 +33,8 @@ use crate::input::Source;
 pub(crate) const TICKS: u32 = 705_600_000;
 /// Most bytes without a frame that are searched through before what follows counts as no audio.
 const MOST_GARBAGE: u64 = 16 << 20;
+/// How far the next frame is looked for behind one that may be broken.
+const NEAR: usize = 64 << 10;
 
 /// One file among those put one behind the other.
 #[derive(Clone, Copy, Default)]
@@ -130,7 +132,7 @@ impl<'s> FrameReader<'s> {
     /// The next frame, wherever it is. Tags and garbage before it are passed over.
     fn frame(&mut self) -> Result<Option<(Header, Vec<u8>)>> {
         let first = self.tracks.is_empty();
-        let (mut searched, mut lost, mut garbage) = (0u64, first, 0u64);
+        let (mut searched, mut lost, mut garbage, mut broken) = (0u64, first, 0u64, 0);
         let mut lyrics = false;
         loop {
             let head = self.bytes.fill(40)?;
@@ -140,37 +142,7 @@ impl<'s> FrameReader<'s> {
                 return Ok(None);
             }
             lyrics |= head.starts_with(b"LYRICSBEGIN");
-            let tag = match head {
-                [b'I', b'D', b'3', 2..=4, _, flags, a, b, c, d, ..]
-                    if [a, b, c, d].iter().all(|byte| **byte < 0x80) =>
-                {
-                    let size = [a, b, c, d]
-                        .iter()
-                        .fold(0u64, |n, b| n << 7 | u64::from(**b & 0x7f));
-                    size + if flags & 0x10 != 0 { 20 } else { 10 }
-                }
-                [b'T', b'A', b'G', ..] => 128,
-                [
-                    b'A',
-                    b'P',
-                    b'E',
-                    b'T',
-                    b'A',
-                    b'G',
-                    b'E',
-                    b'X',
-                    _,
-                    _,
-                    _,
-                    _,
-                    a,
-                    b,
-                    c,
-                    d,
-                    ..,
-                ] => u64::from(u32::from_le_bytes([*a, *b, *c, *d])) + 32,
-                _ => 0,
-            };
+            let tag = tag_length(head);
             if tag > 0 {
                 (lost, searched) = (true, searched + tag);
                 self.bytes.consume(tag);
@@ -186,9 +158,14 @@ impl<'s> FrameReader<'s> {
                     return Ok(None);
                 }
                 self.bytes.consume(header.length as u64);
+                if !lost && self.breaks_off()? {
+                    (lost, broken) = (true, 1);
+                    self.holes.good(header.ticks(), header.length as u64);
+                    continue;
+                }
                 if !first && !lyrics {
                     let whole = self.header.ticks();
-                    let frames = (self.holes.estimate(garbage) + whole / 2) / whole;
+                    let frames = (self.holes.estimate(garbage) + whole / 2) / whole + broken;
                     self.hole += frames.saturating_mul(whole);
                     self.link.frames += frames;
                 }
@@ -211,6 +188,22 @@ impl<'s> FrameReader<'s> {
             let ticks = missing.saturating_mul(self.header.ticks());
             self.notes.missing.store(ticks, Ordering::Relaxed);
         }
+    }
+
+    /// Whether the frame before the present place is joined to something else: neither a frame nor a tag follows at its end, but frames
+    /// come further on. Then it has lost its own end.
+    fn breaks_off(&mut self) -> Result<bool> {
+        let of = self.header;
+        let head = self.bytes.fill(40)?;
+        let goes_on = Header::parse(head).is_some_and(|next| next.codec == of.codec);
+        if goes_on || head.len() < 4 || tag_length(head) > 0 || head.starts_with(b"LYRICS") {
+            return Ok(false);
+        }
+        let near = self.bytes.fill(NEAR)?;
+        let header =
+            |at: usize| Header::parse(near.get(at..)?).filter(|found| found.same_stream(&of));
+        Ok((1..near.len())
+            .any(|at| header(at).is_some_and(|one| header(at + one.length).is_some())))
     }
 
     /// A header in a new place is believed if another frame, a tag or the end follows.
@@ -296,6 +289,41 @@ impl<'s> FrameReader<'s> {
             .trim_end(Duration::new(end))
             .data(frame[header.cut..].to_vec())
             .build()
+    }
+}
+
+/// Bytes of the tag that begins with `head`; 0: none does.
+fn tag_length(head: &[u8]) -> u64 {
+    match head {
+        [b'I', b'D', b'3', 2..=4, _, flags, a, b, c, d, ..]
+            if [a, b, c, d].iter().all(|byte| **byte < 0x80) =>
+        {
+            let size = [a, b, c, d]
+                .iter()
+                .fold(0u64, |n, b| n << 7 | u64::from(**b & 0x7f));
+            size + if flags & 0x10 != 0 { 20 } else { 10 }
+        }
+        [b'T', b'A', b'G', ..] => 128,
+        [
+            b'A',
+            b'P',
+            b'E',
+            b'T',
+            b'A',
+            b'G',
+            b'E',
+            b'X',
+            _,
+            _,
+            _,
+            _,
+            a,
+            b,
+            c,
+            d,
+            ..,
+        ] => u64::from(u32::from_le_bytes([*a, *b, *c, *d])) + 32,
+        _ => 0,
     }
 }
 
