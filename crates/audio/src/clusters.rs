@@ -124,6 +124,15 @@ pub(crate) struct Clusters {
 }
 
 impl Clusters {
+    /// `lossy`: clusters may be missing though nothing is broken where they were.
+    pub(crate) fn new(lossy: bool, tracks: u128) -> Self {
+        Clusters {
+            lossy,
+            tracks,
+            ..Clusters::default()
+        }
+    }
+
     /// The cluster that begins at `at`, if one does.
     fn begins(look: &mut Look<'_>, at: u64) -> io::Result<Option<(Element, Cluster)>> {
         let Some(found) = Element::at(look, at)?.filter(|found| found.id == CLUSTER) else {
@@ -284,7 +293,7 @@ impl Clusters {
                 break;
             };
             if id == TIME {
-                began = i64::try_from(time(look, at)?).ok();
+                began = i64::try_from(number(look, at)?).ok();
             } else if let Some((_, time)) = block(look, at)?.filter(|(of, _)| *of == track) {
                 return Ok(began.and_then(|began| began.checked_add(time.into())));
             }
@@ -389,14 +398,14 @@ pub(crate) fn headers(look: &mut Look<'_>, base: u64) -> io::Result<Option<Heade
             found += 1;
         }
         if element.id == INFO {
-            for (place, total) in inside(look, at, DURATION)? {
-                duration = float(look.bytes(place, total.min(8) as usize)?);
+            for place in inside(look, at, DURATION)? {
+                duration = float(look, place)?;
             }
         } else if element.id == TRACKS {
-            for (entry, _) in inside(look, at, ENTRY)? {
-                for (place, total) in inside(look, entry, NUMBER)? {
-                    let number = big_endian(look.bytes(place, total.min(8) as usize)?);
-                    tracks |= 1u128.checked_shl(number.min(128) as u32).unwrap_or(0);
+            for entry in inside(look, at, ENTRY)? {
+                for place in inside(look, entry, NUMBER)? {
+                    let number = number(look, place)?.min(128) as u32;
+                    tracks |= 1u128.checked_shl(number).unwrap_or(0);
                 }
             }
         }
@@ -405,9 +414,8 @@ pub(crate) fn headers(look: &mut Look<'_>, base: u64) -> io::Result<Option<Heade
     Ok(None)
 }
 
-/// Where the bodies of those elements inside the one at `at` are that have an id, and how long they are. Those of entries are told by
-/// where the entries begin.
-fn inside(look: &mut Look<'_>, at: u64, id: u32) -> io::Result<Vec<(u64, u64)>> {
+/// Where those elements inside the one at `at` begin that have an id.
+fn inside(look: &mut Look<'_>, at: u64, id: u32) -> io::Result<Vec<u64>> {
     let mut found = Vec::new();
     let Some(outer) = Element::at(look, at)? else {
         return Ok(found);
@@ -416,25 +424,39 @@ fn inside(look: &mut Look<'_>, at: u64, id: u32) -> io::Result<Vec<(u64, u64)>> 
     let mut at = at + outer.header;
     while at < end
         && let Some(inner) = Element::at(look, at)?
-        && let (Some(total), Some(size)) = (inner.total(), inner.size)
+        && let Some(total) = inner.total()
     {
         if inner.id == id {
-            let place = if id == ENTRY { at } else { at + inner.header };
-            found.push((place, size));
+            found.push(at);
         }
         at = at.saturating_add(total);
     }
     Ok(found)
 }
 
+/// The bytes of a number, from its element at `at`.
+fn value<'a>(look: &'a mut Look<'_>, at: u64) -> io::Result<&'a [u8]> {
+    let Some(element) = Element::at(look, at)? else {
+        return Ok(&[]);
+    };
+    let size = element.size.unwrap_or(0).min(8) as usize;
+    look.bytes(at + element.header, size)
+}
+
+/// A number without a sign: a time, of a track.
+fn number(look: &mut Look<'_>, at: u64) -> io::Result<u64> {
+    value(look, at).map(big_endian)
+}
+
 /// A float of four bytes or eight, rounded, where it is one that a length can be.
-fn float(bytes: &[u8]) -> Option<i64> {
+fn float(look: &mut Look<'_>, at: u64) -> io::Result<Option<i64>> {
+    let bytes = value(look, at)?;
     let value = match bytes.len() {
         4 => f64::from(f32::from_bits(big_endian(bytes) as u32)),
         8 => f64::from_bits(big_endian(bytes)),
-        _ => return None,
+        _ => return Ok(None),
     };
-    (value > 0.0 && value < 1e15).then_some(value.round() as i64)
+    Ok((value > 0.0 && value < 1e15).then_some(value.round() as i64))
 }
 
 /// What a segment's size tells.
@@ -476,17 +498,6 @@ fn cluster(time: u64) -> Vec<u8> {
     bytes.extend([TIME as u8, 0x88]);
     bytes.extend(time.to_be_bytes());
     bytes
-}
-
-impl Clusters {
-    /// `lossy`: clusters may be missing though nothing is broken where they were.
-    pub(crate) fn new(lossy: bool, tracks: u128) -> Self {
-        Clusters {
-            lossy,
-            tracks,
-            ..Clusters::default()
-        }
-    }
 }
 
 impl Walk for Clusters {
@@ -537,7 +548,7 @@ impl Walk for Clusters {
                         let first = at + element.header;
                         let time = Element::at(look, first)?.filter(|first| first.id == TIME);
                         if time.is_some() {
-                            cluster.time = Some(self::time(look, first)?);
+                            cluster.time = Some(number(look, first)?);
                             self.resumed = Some((first, cluster));
                             return Ok(Unit::Broken(Break {
                                 at,
@@ -574,7 +585,7 @@ impl Walk for Clusters {
                         // The reader may have jumped into the middle of one.
                         let cluster = self.cluster.get_or_insert_default();
                         match id {
-                            TIME => cluster.time = Some(time(look, at)?),
+                            TIME => cluster.time = Some(number(look, at)?),
                             _ => {
                                 if let Some((track, time)) = block(look, at)? {
                                     let (of, last) =
@@ -622,15 +633,6 @@ impl Walk for Clusters {
         }
         Ok(Some(bytes))
     }
-}
-
-/// A cluster's time, from its element at `at`.
-fn time(look: &mut Look<'_>, at: u64) -> io::Result<u64> {
-    let Some(element) = Element::at(look, at)? else {
-        return Ok(0);
-    };
-    let size = element.size.unwrap_or(0).min(8) as usize;
-    Ok(big_endian(look.bytes(at + element.header, size)?))
 }
 
 /// Track and time of the block, or the group of one, at `at`; the latter from its cluster's.

@@ -195,27 +195,20 @@ fn mended<'s, W: Walk + 's>(
         watch: watched::shared(walk),
         notes: notes.clone(),
     };
+    let mender = |format, breaks| Mender::new(format, Box::new(breaks), part.window.end);
     match fenced(|| breaks.open(Vec::new(), part.window.start)) {
-        Ok(format) => Ok(Box::new(Mender::new(
-            format,
-            Box::new(breaks),
-            part.window.end,
-        ))),
+        Ok(format) => Ok(Box::new(mender(format, breaks))),
         Err(error) => {
             // Without an index.
             if let Some((bytes, from)) = headers
                 && let Ok(format) = fenced(|| breaks.open(bytes, from))
             {
-                return Ok(Box::new(Mender::new(
-                    format,
-                    Box::new(breaks),
-                    part.window.end,
-                )));
+                return Ok(Box::new(mender(format, breaks)));
             }
             // Broken before its first packet.
             match fenced(|| breaks.behind())? {
                 Some(behind) => {
-                    let mender = Mender::new(behind.reader, Box::new(breaks), part.window.end);
+                    let mender = mender(behind.reader, breaks);
                     Ok(Box::new(mender.missing_first(behind.missing)))
                 }
                 None => Err(error),
